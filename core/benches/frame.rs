@@ -1,4 +1,4 @@
-//! Frames of 10,000 puts of 32-byte keys and values: signing, writing, reading, checking the signature.
+//! Frames of 10,000 puts of 32-byte keys and values: signing, encoding, decoding, and checking the signature.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use trunkline_core::store::log::LogEntry;
 
 const PUTS: u64 = 10_000;
 
-/// Effects of keys and values that are decimal numbers.
+/// Returns effects whose keys and values are decimal numbers.
 fn entry() -> LogEntry {
     let params = TreeParams::default();
     let keys: Vec<String> = (0..PUTS).map(|key| format!("{key:032}")).collect();

@@ -1,4 +1,4 @@
-//! Hashing: pairs of digests, and keys shorter than a block, as many at a time as the machine has lanes.
+//! Hashing of pairs of digests, and of keys shorter than a block, as many at a time as the machine has lanes.
 
 use std::hint::black_box;
 use std::time::Duration;

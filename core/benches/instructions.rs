@@ -1,10 +1,10 @@
-//! Instructions that the hot functions take, counted by valgrind's callgrind: the same on a noisy
-//! machine as on a quiet one.
+//! Counts the instructions of the hot functions with valgrind's callgrind: the result is the same on a noisy machine as
+//! on a quiet one.
 //!
-//! `cargo bench --bench instructions [-- PART OF A NAME] [--check]`. Each case runs in a process of its own
-//! under valgrind, which counts only below [`counted`]. Valgrind has no AVX-512, so hashing is counted
-//! with AVX2. Counts are compared with those of `instructions.txt`; with `--check`, one that differs by more than 2 %
-//! fails. What changed on purpose is written there again, in the same commit. Not here: time.
+//! `cargo bench --bench instructions [-- PART OF A NAME] [--check]`. Each case runs in its own process under valgrind,
+//! which counts only below [`counted`]. Valgrind has no AVX-512, so hashing is counted with AVX2. Counts are compared
+//! with those of `instructions.txt`; with `--check`, one that differs by more than 2 % fails. Update the file in the
+//! same commit as an intended change.
 
 use std::hint::black_box;
 use std::process::{Command, ExitCode, Stdio};
@@ -21,11 +21,11 @@ use trunkline_testkit::fixture::{batches, effects, keys, slots};
 
 const KEYS: u64 = 100_000;
 const BATCH: u64 = 10_000;
-/// What each case took, to compare with.
+/// The recorded counts of each case, for comparison.
 const BASELINE: &str = include_str!("instructions.txt");
-/// Largest part by which a count may differ from its baseline.
+/// Greatest relative difference between a count and its recorded value.
 const CHANGE_MAX: f64 = 0.02;
-/// Tells a child process which case to run.
+/// Environment variable that tells a child process which case to run.
 const CASE: &str = "TRUNKLINE_COUNTED_CASE";
 
 type Case = (&'static str, fn());
@@ -95,7 +95,7 @@ fn main() -> ExitCode {
     exit
 }
 
-/// What a case took when its line was written down.
+/// Returns the recorded count of a case.
 fn baseline(name: &str) -> Option<u64> {
     let lines = BASELINE.lines().filter(|line| !line.starts_with('#'));
     let mut fields = lines.filter_map(|line| line.split_once(' '));
@@ -103,7 +103,7 @@ fn baseline(name: &str) -> Option<u64> {
     count.trim().parse().ok()
 }
 
-/// Runs a case under callgrind; the instructions that it counted.
+/// Runs a case under callgrind, and returns the number of instructions.
 fn count(name: &str) -> Option<u64> {
     let report = tempfile::NamedTempFile::new_in(env!("CARGO_TARGET_TMPDIR")).ok()?;
     let status = Command::new("valgrind")
@@ -125,7 +125,7 @@ fn count(name: &str) -> Option<u64> {
     counted.filter(|_| status.success())
 }
 
-/// What is counted. Never inlined, so that callgrind finds it by its name.
+/// The counted function. It is never inlined, so that callgrind finds it by its name.
 #[inline(never)]
 fn counted(work: &mut dyn FnMut()) {
     work();
@@ -202,7 +202,7 @@ fn probe() {
     });
 }
 
-/// Of the first keys of the tree.
+/// Returns the hashes of the first keys of the tree.
 fn key_hashes() -> Vec<Digest> {
     let params = TreeParams::default();
     let key_hash = |key| params.key_hash(&keys::key(key));
@@ -292,7 +292,7 @@ fn committer() -> Committer {
     Committer::new(&Setup::ceremony().expect("the embedded setup"))
 }
 
-/// A tree of [`KEYS`] keys at version 1.
+/// Returns a tree of [`KEYS`] keys at version 1.
 fn tree_of_keys() -> (TreeWriter, TreeHasher, Roots) {
     let params = TreeParams::default();
     let (mut writer, mut hasher) = tree::build(params.collision, &[]).expect("no leaves");
@@ -303,7 +303,7 @@ fn tree_of_keys() -> (TreeWriter, TreeHasher, Roots) {
     (writer, hasher, roots)
 }
 
-/// Versions 2 and 3, the next one last.
+/// Returns versions 2 and 3, the next one last.
 fn two_versions() -> Vec<(u64, PreparedBatch)> {
     let version = |version| (version, prepared(batches::batch(BATCH, KEYS, version)));
     vec![version(3), version(2)]

@@ -1,4 +1,4 @@
-//! Commitments, updates and openings; and the same commitment by blst, in turns in the same run.
+//! Commitments, updates and openings; and the same commitment by blst, alternating in the same run.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -84,7 +84,7 @@ fn tables(criterion: &mut Criterion) {
     });
 }
 
-/// Commitments made in turns by both libraries: what a noisy machine does to one it does to the other.
+/// Makes commitments with both libraries in turns, so that noise of the machine affects both.
 fn in_turns(_: &mut Criterion) {
     const ROUNDS: usize = 301;
     let committer = committer();
@@ -189,7 +189,7 @@ impl Blst {
         affine
     }
 
-    /// The commitment to 128 scalars of 32 bytes, little-endian.
+    /// Returns the commitment to 128 scalars of 32 bytes, little-endian.
     fn commit(&mut self, scalars: &[u8]) -> [u8; 48] {
         assert_eq!(scalars.len(), 32 * WIDTH);
         let pointers = [scalars.as_ptr(), core::ptr::null()];

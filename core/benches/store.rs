@@ -1,5 +1,4 @@
-//! The commit log, synced and not, and the leaf store's ingestion, on the disk that holds the target
-//! directory.
+//! The commit log, with and without syncs, and the leaf store's ingestion, on the disk that holds the target directory.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -33,7 +32,7 @@ fn log(criterion: &mut Criterion) {
     }
 }
 
-/// A log that the same effects are appended to, version after version.
+/// A log to which the same effects are appended, version after version.
 struct LogRig {
     log: CommitLog,
     record: CommitRecord,
@@ -80,7 +79,7 @@ impl LogRig {
             }
             total += start.elapsed();
         }
-        // What is behind is given back to the disk.
+        // The space before it is returned to the disk.
         self.log.sync().expect("a disk that works");
         let trimmed = self.log.trim(self.record.version);
         trimmed.expect("a disk that works");
@@ -137,7 +136,7 @@ fn leaves(criterion: &mut Criterion) {
     }
 }
 
-/// Leaves of new keys, ascending.
+/// Returns leaves of new keys, ascending.
 fn leaves_of(first: u64, count: u64) -> Vec<(Digest, Leaf)> {
     let params = TreeParams::default();
     let leaf = |number: u64| Leaf {
@@ -150,7 +149,7 @@ fn leaves_of(first: u64, count: u64) -> Vec<(Digest, Leaf)> {
     leaves
 }
 
-/// On a real disk, which the system's temporary directory may not be.
+/// Returns a directory on a real disk, which the system's temporary directory may not be.
 fn directory() -> TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory")
 }

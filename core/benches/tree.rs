@@ -1,4 +1,4 @@
-//! The tree: built from a sorted state, changed by batches, folded, read.
+//! The tree: built from a sorted state, changed by batches, folded and read.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -10,9 +10,9 @@ use trunkline_core::params::{CollisionPolicy, TreeParams};
 use trunkline_core::tree::{self, Leaf, TreeHasher, TreeWriter};
 use trunkline_testkit::fixture::{batches, keys};
 
-/// Versions that can be read next to the newest, as an engine keeps them.
+/// Number of versions that can be read in addition to the newest, as in an engine.
 const RETAINED_VERSIONS: u64 = 16;
-/// Batches that are made beforehand and applied by turns.
+/// Number of batches that are made in advance and applied in turn.
 const BATCHES: u64 = 32;
 
 fn build(criterion: &mut Criterion) {

@@ -1,9 +1,8 @@
-//! A receipt as evidence: that a submission stands at the place that was promised, and its outcome.
+//! Evidence from a receipt: it shows that a submission has the promised position, and its outcome.
 //!
-//! Who was given a provisional root when a submission was accepted, and trusts the commit id of its
-//! version, needs nothing else. (Who trusts a later commit id gets to that one by an
-//! [`AncestorProof`](crate::history::AncestorProof).) Not here: what the submission did to the state,
-//! and who keeps the outcomes.
+//! A client that received a provisional root when a submission was accepted, and that trusts the commit id of its
+//! version, needs nothing else. (A client that trusts a later commit id gets to that one with an
+//! [`AncestorProof`](crate::history::AncestorProof).) Evidence does not show what the submission did to the state.
 
 use alloc::vec::Vec;
 
@@ -20,19 +19,18 @@ use crate::params::FORMAT;
 use crate::record::CommitRecord;
 use crate::wire::{self, DecodeError, FormError};
 
-/// The generated messages: never handed out, so that no unchecked evidence is.
+/// The generated messages. They are private, so that no unchecked evidence leaves this module.
 mod proto {
     #![allow(missing_docs, unreachable_pub, reason = "generated code")]
     include!(concat!(env!("OUT_DIR"), "/evidence/trunkline.proof.v1.rs"));
 }
 
-/// Most submissions that may follow in the version: 32 bytes each.
+/// Most later submissions in the version, of 32 bytes each.
 pub const LATER_MAX: usize = 1 << 20;
-/// Longest encoded evidence, bytes. None that [`Evidence::encode`] gives is longer.
+/// Length of the longest encoded evidence in bytes. [`Evidence::encode`] returns none that is longer.
 pub const EVIDENCE_BYTES_MAX: usize = 32 * LATER_MAX + 8 * 1024;
 
-/// Shows where a submission stands and what became of it. It proves nothing before [`Self::verify`] has
-/// accepted it.
+/// Shows the position and the outcome of a submission. It proves nothing until [`Self::verify`] has accepted it.
 ///
 /// ```
 /// use trunkline_core::evidence::Evidence;
@@ -73,19 +71,18 @@ pub const EVIDENCE_BYTES_MAX: usize = 32 * LATER_MAX + 8 * 1024;
 pub struct Evidence {
     /// The record of the submission's version.
     pub record: CommitRecord,
-    /// Place, digest and outcome of the submission.
+    /// The position, digest and outcome of the submission.
     pub outcome: SubmissionOutcome,
-    /// The place of the outcome among those of the version.
+    /// The proof that the outcome is among those of the version.
     pub inclusion: Inclusion,
-    /// The provisional root before the submission. It is what the client's own provisional root was made
-    /// from, and nothing ties it to the version before: a new chain begins at each opening of the tree.
+    /// The provisional root before the submission. The client's own provisional root was computed from it. Nothing ties
+    /// it to the previous version: a new chain begins each time the tree is opened.
     pub provisional_before: Digest,
     /// Digests of the submissions of the version after this one, in order.
     pub later: Vec<Digest>,
 }
 
-/// The facts that evidence shows. That the submissions before it are those of the version before is none of
-/// them.
+/// The facts that evidence shows. They do not include that the submissions before it are those of the previous version.
 ///
 /// ```
 /// use trunkline_core::evidence::VerifiedEvidence;
@@ -103,19 +100,19 @@ pub struct Evidence {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedEvidence {
-    /// The tree.
+    /// The id of the tree.
     pub tree_id: Digest,
     /// The version that the submission is part of.
     pub version: u64,
-    /// Its place among all submissions of the tree.
+    /// Its sequence number among all submissions to the tree.
     pub sequence: u64,
-    /// Its place among those of the version, from 0.
+    /// Its index among those of the version, from 0.
     pub index: u64,
-    /// Its digest: what it was to write and what it required.
+    /// Its digest, which covers its writes and requirements.
     pub submission: Digest,
     /// The outcome.
     pub outcome: Outcome,
-    /// The name that its caller gave it, if any.
+    /// The idempotency key of its caller, if any.
     pub idempotency_key: IdempotencyKey,
 }
 
@@ -134,25 +131,25 @@ pub enum VerifyEvidenceError {
     /// The version does not have the submission.
     #[error("submission {sequence} is not among {first} to {last}, those of the version")]
     Sequence {
-        /// Its place.
+        /// The sequence number of the submission.
         sequence: u64,
-        /// That of the version's first.
+        /// The sequence number of the version's first submission.
         first: u64,
-        /// That of its last.
+        /// The sequence number of the version's last submission.
         last: u64,
     },
     /// The outcome is not shown to be the version's.
     #[error(transparent)]
     Inclusion(#[from] InclusionError),
-    /// The submission does not lead to the provisional root that the client got.
+    /// The submission does not lead to the client's provisional root.
     #[error("the submission does not lead from the provisional root before it to the given one")]
     ProvisionalRoot,
-    /// Another number of submissions follows.
+    /// The number of later submissions is wrong.
     #[error("{expected} submissions of the version follow, the evidence has {found}")]
     LaterCount {
-        /// How many follow from the record.
+        /// The number that follows from the record.
         expected: u64,
-        /// How many there are.
+        /// The number in the evidence.
         found: usize,
     },
     /// The later submissions do not lead to the record's provisional root.
@@ -161,8 +158,8 @@ pub enum VerifyEvidenceError {
 }
 
 impl Evidence {
-    /// Checks the evidence against the provisional root that the client got when the submission was
-    /// accepted, and the commit id of its version, which the client trusts.
+    /// Checks the evidence against the provisional root that the client received when the submission was accepted, and
+    /// against the commit id of its version, which the client trusts.
     pub fn verify(
         &self,
         provisional_root: &Digest,
@@ -202,7 +199,7 @@ impl Evidence {
         })
     }
 
-    /// Reads evidence; only the bytes that [`Self::encode`] gives are accepted.
+    /// Decodes evidence. Only the bytes that [`Self::encode`] returns are accepted.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let format = |message: &proto::Evidence| message.format;
         let message = wire::decode_canonical(bytes, EVIDENCE_BYTES_MAX, format)?;
@@ -215,7 +212,7 @@ impl Evidence {
         })
     }
 
-    /// Returns the canonical bytes, or which bound the evidence exceeds.
+    /// Returns the canonical bytes, or the bound that the evidence exceeds.
     pub fn encode(&self) -> Result<Vec<u8>, FormError> {
         let (siblings, peaks) = self.inclusion.encode()?;
         let message = proto::Evidence {
@@ -239,7 +236,7 @@ fn follow(provisional_root: &Digest, submission: &Digest) -> Digest {
     PROVISIONAL.hash(&hash::pair(provisional_root, submission))
 }
 
-/// The place of a submission in its version.
+/// The position of a submission in its version.
 #[derive(Clone, Copy)]
 struct Position {
     index: u64,
@@ -283,9 +280,9 @@ pub enum ProveEvidenceError {
         "{later} submissions follow submission {sequence} in its version, and evidence holds at most {LATER_MAX}: set group.operations_max lower"
     )]
     TooManyLater {
-        /// Place of the submission.
+        /// The sequence number of the submission.
         sequence: u64,
-        /// How many follow.
+        /// The number of later submissions.
         later: u64,
     },
     /// The outcomes are not those of the version.
@@ -368,7 +365,7 @@ impl Evidence {
     }
 }
 
-/// The digest of a perfect subtree over outcomes.
+/// Returns the digest of a perfect subtree over outcomes.
 #[cfg(feature = "state")]
 fn perfect(outcomes: &[&[u8]], subtree: Subtree) -> Option<Digest> {
     let first = usize::try_from(subtree.first).ok()?;

@@ -1,8 +1,7 @@
 //! Domain-separated BLAKE3, and many 64-byte inputs at once.
 //!
-//! Every digest of trunkline is made here, each kind under a key of its own, so that no digest of
-//! one kind can be read as another. Not here: which inputs are hashed when (the tree decides), and
-//! curves.
+//! Every digest of trunkline is computed here, each kind under its own key, so that no digest of one kind can be taken
+//! for another.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -14,13 +13,13 @@ use blake3::platform::{MAX_SIMD_DEGREE, Platform};
 use crate::short::Group;
 use crate::short::{CHUNK_END, CHUNK_START, KEYED_HASH, Mode, ROOT};
 
-/// 32 bytes out of BLAKE3.
+/// The 32 bytes of a BLAKE3 digest.
 pub type Digest = [u8; 32];
 
 /// An empty subtree, and an empty half of an inner node.
 pub const ZERO: Digest = [0; 32];
 
-/// Two digests side by side: exactly one BLAKE3 block.
+/// Two digests next to each other: exactly one BLAKE3 block.
 pub type Pair = [u8; 64];
 
 /// The BLAKE3 key of one kind of digest: `derive_key` mode, context `trunkline v1 <name>`, no
@@ -54,7 +53,7 @@ pub const TREE_ID: Domain = Domain(from_hex(
 pub const SUBMISSION: Domain = Domain(from_hex(
     "d1a80f0577ca6bbfb594e71323abfe5e80e2ed108c322de514ca2d1df0974d19",
 ));
-/// A submission that takes the state of an older version back.
+/// A submission that restores the state of an older version.
 pub const REVERT: Domain = Domain(from_hex(
     "5a40262fd2273ffb08ebc38ce3f344df6133ba2e1eec35e3e84b8ef76acb989f",
 ));
@@ -98,8 +97,7 @@ pub const HISTORY_ROOT: Domain = Domain(from_hex(
 pub const FRAME: Domain = Domain(from_hex(
     "26dabb933a2108d8577802699ab26dff3a0253aef60a32b0e30df0e5c027970a",
 ));
-/// The weights that fold many openings into one pairing check. They are the verifier's own and part of no
-/// format.
+/// The weights that fold many openings into one pairing check. They are internal to the verifier and part of no format.
 pub(crate) const OPENING_BATCH: Domain = Domain(from_hex(
     "420efe0c9e0fd216372c38299e05904b8ead3526ce0b83b42ed7bc5f28abe073",
 ));
@@ -115,12 +113,12 @@ pub const AGGREGATE_POINT: Domain = Domain(from_hex(
 pub const AUDIT_POINT: Domain = Domain(from_hex(
     "3f599b501b2d8141bc0956a3c042da9c09be9cad15cfa7da6c0beaa75f126e55",
 ));
-/// What the signature of a frame covers.
+/// The signed content of a frame.
 #[cfg(feature = "state")]
 pub const FRAME_SIGNATURE: Domain = Domain(from_hex(
     "428e6e15d075416587d8bcee4b4d7ead2cb3e4838e93ea618090a184701135ff",
 ));
-/// What the signature of a beginning covers.
+/// The signed content of a beginning.
 #[cfg(feature = "state")]
 pub const BEGINNING_SIGNATURE: Domain = Domain(from_hex(
     "bbe616275912ca3875b2d36ecc6da937d62007a313a15d648215f284a6692ef7",
@@ -148,18 +146,18 @@ impl Domain {
 
     /// Hashes each pair with keyed BLAKE3, as many at a time as the machine has lanes.
     ///
-    /// `digests` receives one digest for each pair, in order; what it held is discarded.
+    /// `digests` receives one digest for each pair, in order; its previous content is discarded.
     pub fn hash_pairs(&self, pairs: &[Pair], digests: &mut Vec<Digest>) {
-        // Not cleared before: every digest is overwritten.
+        // The vector is not cleared first: every digest is overwritten.
         digests.resize(pairs.len(), ZERO);
         hash_lanes(Platform::detect(), &self.0, pairs.iter(), digests);
     }
 
-    /// Works like [`Self::hash_pairs`], for the pairs at some places of a slice, in any order.
+    /// Works like [`Self::hash_pairs`], for the pairs at some indices of a slice, in any order.
     ///
-    /// The assembly of `blake3` 1.8.7 reads up to 48 bytes past the first of four inputs that remain: it
-    /// expects the next input after it, as in the library's own calls. Here the first may be the last of the
-    /// slice, whose memory may end with it. That one is hashed from a copy with spare bytes after it.
+    /// The assembly of `blake3` 1.8.7 reads up to 48 bytes past the first of four inputs that remain: it expects the
+    /// next input after it, as in the library's own calls. Here the first may be the last of the slice, whose memory
+    /// may end with it. That one is hashed from a copy with spare bytes after it.
     #[cfg(feature = "state")]
     pub(crate) fn hash_pairs_at(&self, pairs: &[Pair], places: &[u32], digests: &mut Vec<Digest>) {
         digests.resize(places.len(), ZERO);
@@ -171,8 +169,8 @@ impl Domain {
         hash_lanes(Platform::detect(), &self.0, pairs, digests);
     }
 
-    /// Works like [`Self::hash_pairs`], for the first of each two pairs that lie side by side, wherever they are. The
-    /// second one is spare memory, for the reason that [`Self::hash_pairs_at`] gives.
+    /// Works like [`Self::hash_pairs`], for the first of each two adjacent pairs, wherever they are. The second pair is
+    /// spare memory, for the reason given at [`Self::hash_pairs_at`].
     #[cfg(feature = "state")]
     pub(crate) fn hash_first_pairs<'a>(
         &self,
@@ -185,7 +183,7 @@ impl Domain {
     }
 }
 
-/// Lays two digests side by side.
+/// Joins two digests.
 pub fn pair(left: &Digest, right: &Digest) -> Pair {
     let mut pair = [0; 64];
     pair[..32].copy_from_slice(left);
@@ -209,8 +207,8 @@ pub(crate) fn keyed_hash(key: &[u8; 32], bytes: &[u8]) -> Digest {
     }
 }
 
-/// Hashes many inputs, under a key if there is one. Each digest is written to the place that comes with its input; other
-/// places keep what they hold. Inputs of up to 64 bytes cost a fifth of what [`hash`] takes for one.
+/// Hashes many inputs, under a key if there is one. Each digest is written to the index that comes with its input;
+/// others are unchanged. Inputs of up to 64 bytes cost a fifth of the time of [`hash`].
 #[cfg(feature = "state")]
 pub(crate) fn hash_each<'a>(
     key: Option<&[u8; 32]>,
@@ -237,7 +235,7 @@ pub fn hex(bytes: &[u8]) -> String {
     hex::encode(bytes)
 }
 
-/// Reads lower-case hexadecimal at compile time.
+/// Parses lower-case hexadecimal at compile time.
 pub(crate) const fn from_hex<const N: usize>(digits: &str) -> [u8; N] {
     let digits = digits.as_bytes();
     assert!(digits.len() == 2 * N);
@@ -255,7 +253,7 @@ pub(crate) const fn from_hex<const N: usize>(digits: &str) -> [u8; N] {
     bytes
 }
 
-/// Inputs handed to one `hash_many` call: enough to keep the widest lanes full twice over.
+/// Number of inputs for one `hash_many` call: enough to fill the widest lanes twice.
 const LANES: usize = 2 * MAX_SIMD_DEGREE;
 
 fn hash_lanes<'a>(

@@ -1,12 +1,11 @@
-//! The pure half of trunkline: an authenticated key-value tree, its commitment, its proofs and
-//! the stores that make it durable.
+//! The pure half of trunkline: an authenticated key-value tree, its commitment, its proofs and the stores that make it
+//! durable.
 //!
-//! Not here: actors, clocks, threads of its own, the network. Those are in the
-//! `trunkline` crate, which uses this one.
+//! It has no actors, clocks, threads or network; those are in the crates that use it.
 //!
-//! With default features off the crate is the verifier alone: [`hash`], [`params`], [`record`]
-//! and the checking halves of [`audit`], `kzg`, `proof`, [`history`] and [`evidence`]. It then needs
-//! `core` and `alloc`, and no `std` (`README.md`).
+//! With default features off, the crate is only the verifier: [`hash`], [`params`], [`record`] and the checking halves
+//! of [`audit`], `kzg`, `proof`, [`history`] and [`evidence`]. It then needs `core` and `alloc`, and no `std`
+//! (`README.md`).
 
 #![cfg_attr(not(any(feature = "state", test)), no_std)]
 #![cfg_attr(not(feature = "state"), forbid(unsafe_code))]
@@ -38,7 +37,7 @@ pub mod store;
 pub mod tree;
 pub mod wire;
 
-/// Runs the example of the README.
+/// The README's example, as a test.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 mod readme {}

@@ -1,7 +1,6 @@
-//! The outcome of a submission, and its canonical bytes, which the outcomes digest of the commit record
-//! covers.
+//! The outcome of a submission, and its canonical bytes, which the outcomes digest of the commit record covers.
 //!
-//! Not here: deciding the outcome (`tree`), and proving it (`evidence`).
+//! `tree` decides the outcome, and `evidence` proves it.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -9,17 +8,17 @@ use alloc::vec::Vec;
 use crate::hash::Digest;
 use crate::history::{MountainRange, OUTCOMES};
 
-/// Bytes of the longest idempotency key.
+/// Size of the longest idempotency key in bytes.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 64;
-/// Bytes of an encoded outcome without an idempotency key.
+/// Size of an encoded outcome without an idempotency key, in bytes.
 pub const OUTCOME_BYTES_MIN: usize = LENGTH_AT + 1;
-/// Bytes of the longest encoded outcome.
+/// Size of the longest encoded outcome in bytes.
 pub const OUTCOME_BYTES_MAX: usize = OUTCOME_BYTES_MIN + IDEMPOTENCY_KEY_BYTES_MAX;
 
-/// The place of the length of the idempotency key in an encoded outcome.
+/// Offset of the length of the idempotency key in an encoded outcome.
 const LENGTH_AT: usize = 8 + 32 + 1 + 32;
 
-/// The reason why a submission had no effect. It keeps its place in the sequence.
+/// The reason why a submission had no effect. It keeps its sequence number.
 ///
 /// ```
 /// use trunkline_core::outcome::{Outcome, Refusal};
@@ -35,7 +34,7 @@ const LENGTH_AT: usize = 8 + 32 + 1 + 32;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// A requirement did not hold of the state before the submission.
+    /// A requirement did not hold for the state before the submission.
     #[error(
         "a requirement on key hash {} did not hold",
         crate::hash::hex(key_hash)
@@ -44,7 +43,7 @@ pub enum Refusal {
         /// Hash of the key.
         key_hash: Digest,
     },
-    /// A bucket would get one member too many.
+    /// A bucket would exceed its number of members.
     #[error("the bucket of key hash {} is full", crate::hash::hex(key_hash))]
     BucketFull {
         /// Hash of the newest key of the bucket.
@@ -71,14 +70,14 @@ pub enum Refusal {
 pub enum Outcome {
     /// The submission took effect.
     Applied {
-        /// Keys that newer keys on their paths replaced (policy `overwrite` alone).
+        /// Number of keys that newer keys on their paths replaced (only with the policy `overwrite`).
         displaced: u32,
     },
     /// The submission had no effect.
     Refused(Refusal),
-    /// The submission took the state of an older version back.
+    /// The submission restored the state of an older version.
     Reverted {
-        /// Commit id of the version whose state was taken back.
+        /// Commit id of the version whose state was restored.
         commit_id: Digest,
     },
 }
@@ -128,11 +127,10 @@ impl Outcome {
     }
 }
 
-/// The name that a caller gave a submission, by which it can find out later whether it was accepted. No
-/// bytes stand for none.
+/// A caller's name for a submission, by which the caller can find out later whether it was accepted. Empty means none.
 ///
-/// An engine remembers the keys of the last submissions (`submit.idempotency_keys_max`), and applies a submission that is
-/// repeated with its key only once.
+/// An engine remembers the keys of the last submissions (`submit.idempotency_keys_max`), and applies a repeated
+/// submission with the same key only once.
 ///
 /// ```
 /// use trunkline_core::outcome::IdempotencyKey;
@@ -146,7 +144,7 @@ impl Outcome {
 pub struct IdempotencyKey(Box<[u8]>);
 
 impl IdempotencyKey {
-    /// Returns a key of these bytes; `None` if they are more than [`IDEMPOTENCY_KEY_BYTES_MAX`].
+    /// Returns a key with these bytes; `None` if there are more than [`IDEMPOTENCY_KEY_BYTES_MAX`].
     pub fn new(bytes: &[u8]) -> Option<Self> {
         (bytes.len() <= IDEMPOTENCY_KEY_BYTES_MAX).then(|| Self(bytes.into()))
     }
@@ -156,7 +154,7 @@ impl IdempotencyKey {
         &self.0
     }
 
-    /// Returns whether it has no bytes, and so stands for none.
+    /// Returns whether it is empty, which means none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -167,12 +165,12 @@ impl IdempotencyKey {
     }
 }
 
-/// A submission with its place and its outcome.
+/// A submission with its sequence number and its outcome.
 ///
-/// Encoding: sequence number u64 little-endian, submission digest, code u8, detail 32, length of the
-/// idempotency key u8 (0 to 64), idempotency key. Codes: 0 applied (detail: keys displaced, u32
-/// little-endian, then zeros), 1 requirement failed, 2 bucket full, 3 path taken (detail: the key hash), 4
-/// reverted (detail: the commit id of the version whose state was taken back).
+/// Encoding: sequence number u64 little-endian, submission digest, code u8, detail 32, length of the idempotency key u8
+/// (0 to 64), idempotency key. Codes: 0 applied (detail: keys displaced, u32 little-endian, then zeros), 1 requirement
+/// failed, 2 bucket full, 3 path taken (detail: the key hash), 4 reverted (detail: the commit id of the version whose
+/// state was restored).
 ///
 /// ```
 /// use trunkline_core::outcome::{IdempotencyKey, Outcome, SubmissionOutcome};
@@ -186,13 +184,13 @@ impl IdempotencyKey {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubmissionOutcome {
-    /// Place in the sequence of all submissions.
+    /// Sequence number among all submissions.
     pub sequence: u64,
     /// Digest of the submission.
     pub submission: Digest,
     /// The outcome.
     pub outcome: Outcome,
-    /// The caller's name of the submission, if it has one.
+    /// The caller's idempotency key, if there is one.
     pub idempotency_key: IdempotencyKey,
 }
 
@@ -216,7 +214,7 @@ impl SubmissionOutcome {
         out.extend_from_slice(key);
     }
 
-    /// Reads canonical bytes; `None` for anything else.
+    /// Decodes canonical bytes; `None` for anything else.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let (sequence, rest) = bytes.split_first_chunk::<8>()?;
         let (submission, rest) = rest.split_first_chunk::<32>()?;
@@ -235,7 +233,7 @@ impl SubmissionOutcome {
     }
 }
 
-/// Returns the outcomes of one version: their encodings in a row, and the digest for its record.
+/// Returns the outcomes of one version: their encodings in sequence, and the digest for its record.
 pub fn encode_outcomes(outcomes: &[SubmissionOutcome]) -> (Vec<u8>, Digest) {
     let mut bytes = Vec::with_capacity(OUTCOME_BYTES_MIN * outcomes.len());
     let mut range = MountainRange::default();
@@ -247,7 +245,7 @@ pub fn encode_outcomes(outcomes: &[SubmissionOutcome]) -> (Vec<u8>, Digest) {
     (bytes, range.digest(&OUTCOMES))
 }
 
-/// Reads outcomes in a row, and returns them with their digest; `None` if they cannot be read.
+/// Decodes a sequence of outcomes, and returns them with their digest; `None` if they cannot be decoded.
 pub fn decode_outcomes(bytes: &[u8]) -> Option<(Vec<SubmissionOutcome>, Digest)> {
     let mut range = MountainRange::default();
     let outcomes = split_outcomes(bytes)
@@ -259,7 +257,7 @@ pub fn decode_outcomes(bytes: &[u8]) -> Option<(Vec<SubmissionOutcome>, Digest)>
     Some((outcomes, range.digest(&OUTCOMES)))
 }
 
-/// Splits outcomes in a row into their encodings. Ends with `None` if the last one is cut.
+/// Splits a sequence of outcomes into their encodings. Ends with `None` if the last one is truncated.
 pub(crate) fn split_outcomes(mut bytes: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
     core::iter::from_fn(move || {
         if bytes.is_empty() {

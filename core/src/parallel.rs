@@ -1,16 +1,16 @@
-//! Work in shards, on the calling thread and those of a pool.
+//! Divides work into shards, for the calling thread and those of a pool.
 //!
-//! Not here: how many threads, which the engine decides for each group.
+//! The engine chooses the number of threads for each group.
 
 use std::sync::{Mutex, PoisonError};
 
 use rayon::ThreadPool;
 
-/// A pool, and how many threads work together: the calling one and others of the pool.
+/// A pool, and the number of threads that work together: the calling one and others of the pool.
 pub(crate) type Threads<'a> = (&'a ThreadPool, usize);
 
-/// Shards for each thread. A thread whose core has other work to do as well then takes fewer of them, and nobody waits
-/// for it for long.
+/// Number of shards per thread. A thread whose core also has other work then takes fewer of them, and the others do not
+/// wait for it long.
 const SHARDS_A_THREAD: usize = 4;
 
 /// Returns the number of shards for some threads: one if there is no other thread.

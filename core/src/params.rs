@@ -1,29 +1,29 @@
 //! The parameters of a tree, which its tree id commits to.
 //!
-//! Not here: anything that may change while a tree lives (that is configuration).
+//! Settings that may change during the life of a tree are configuration.
 
 use crate::hash::{self, Digest, TREE_ID};
 
 /// The version of every hashed and stored format.
 pub const FORMAT: u16 = 2;
-/// Children of a node.
+/// Number of children of a node.
 pub const WIDTH: usize = 128;
-/// Levels of nodes, the root included.
+/// Number of levels of nodes, including the root.
 pub const DEPTH: usize = 8;
-/// Bits of a path: 8 digits of 7 bits, the first 7 bytes of a key hash.
+/// Number of bits of a path: 8 digits of 7 bits, the first 7 bytes of a key hash.
 pub const PATH_BITS: u32 = 56;
-/// Bits consumed by the root node.
+/// Number of bits that the root node consumes.
 pub const ROOT_BITS: u32 = 7;
 /// The nonce of a tree: 16 random bytes that no other tree has.
 pub type Nonce = [u8; 16];
 /// Most members of a bucket.
 pub const BUCKET_MEMBERS_MAX: usize = 16;
 
-/// Longest key, bytes.
+/// Longest key in bytes.
 pub const KEY_BYTES_MAX: usize = 4 * 1024;
-/// Longest value, bytes.
+/// Longest value in bytes.
 pub const VALUE_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Longest metadata of a commit, bytes.
+/// Longest metadata of a commit in bytes.
 pub const METADATA_BYTES_MAX: usize = 256;
 
 /// Identifies the embedded setup: BLAKE3 of its points, compressed, as the ceremony lists them.
@@ -52,7 +52,7 @@ pub enum CollisionPolicy {
 }
 
 impl CollisionPolicy {
-    /// Reads the byte that stands for a policy on disk and on the wire.
+    /// Returns the policy of a byte on disk or on the wire.
     pub fn from_byte(byte: u8) -> Option<Self> {
         match byte {
             0 => Some(Self::Bucket),
@@ -63,7 +63,7 @@ impl CollisionPolicy {
     }
 }
 
-/// A public salt, with the key that keys are hashed under.
+/// A public salt, with the hashing key that follows from it.
 ///
 /// Deriving that key takes two compressions, so it is done once.
 ///
@@ -119,7 +119,7 @@ impl core::fmt::Debug for Salt {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TreeParams {
-    /// The tree itself: random bytes, made when it is created. Replicas of a tree have its nonce.
+    /// Identifies the tree itself: random bytes, made when it is created. Replicas of a tree have its nonce.
     pub nonce: Nonce,
     /// Public salt: keys are hashed under it, which stops precomputed collisions (and nothing more).
     pub salt: Option<Salt>,

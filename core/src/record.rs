@@ -1,6 +1,6 @@
-//! The commit record (fixed-width, canonical, hashed as it is stored), and the root that a client trusts.
+//! The commit record (fixed-width, canonical, hashed in its stored form), and the root that a client trusts.
 //!
-//! Not here: how records are stored (`store::log`) or who fills them in (the engine).
+//! `store::log` stores records, and the engine makes them.
 
 use alloc::vec::Vec;
 
@@ -8,9 +8,9 @@ use crate::hash::{self, Digest, ZERO};
 use crate::history::{HISTORY, MountainRange, OUTCOMES};
 use crate::params::{FORMAT, METADATA_BYTES_MAX};
 
-/// Bytes of an encoded record without its metadata.
+/// Size of an encoded record without its metadata, in bytes.
 pub const RECORD_BYTES_MIN: usize = 2 + 32 + 8 + 32 + 8 + 8 + 8 + 32 + 32 + 32 + 8 + 32 + 2;
-/// Bytes of the longest encoded record.
+/// Size of the longest encoded record in bytes.
 pub const RECORD_BYTES_MAX: usize = RECORD_BYTES_MIN + METADATA_BYTES_MAX;
 
 /// Everything that one version commits to, except its KZG root, which is stored separately.
@@ -31,21 +31,21 @@ pub struct CommitRecord {
     pub tree_id: Digest,
     /// Version, counted from 1; version 0 is the empty state before the first record.
     pub version: u64,
-    /// Commit id of the version before.
+    /// Commit id of the previous version.
     pub parent: Digest,
-    /// How often the tree had been opened for writing.
+    /// Number of times that the tree had been opened for writing.
     pub open_epoch: u64,
     /// Sequence number of the first submission of the version.
     pub first_sequence: u64,
-    /// Sequence number of the last one.
+    /// Sequence number of the last submission of the version.
     pub last_sequence: u64,
-    /// Provisional root after the last one.
+    /// Provisional root after the last submission.
     pub provisional_root: Digest,
     /// Digest over the outcomes of all its submissions.
     pub outcomes_digest: Digest,
     /// Digest of the state.
     pub state_digest: Digest,
-    /// Returns the number of keys present.
+    /// Number of keys present.
     pub key_count: u64,
     /// Digest over the commit ids of all earlier versions.
     pub history_digest: Digest,
@@ -65,17 +65,17 @@ pub struct CommitRecord {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
-    /// The length fits no record.
+    /// The length is not that of a record.
     #[error(
         "a commit record of {RECORD_BYTES_MIN} to {RECORD_BYTES_MAX} bytes was expected, not {0}"
     )]
     Length(usize),
-    /// Another format version.
+    /// The record has another format version.
     #[error(
         "a commit record of format {0}; this build reads format {FORMAT}: use a build that reads it"
     )]
     Format(u16),
-    /// The metadata length does not end the record.
+    /// The length of the metadata does not match the end of the record.
     #[error("the metadata length {0} does not fit the record")]
     Metadata(usize),
 }
@@ -120,7 +120,7 @@ impl CommitRecord {
         .concat()
     }
 
-    /// Reads canonical bytes; anything else is an error.
+    /// Decodes canonical bytes; anything else is an error.
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
         if !(RECORD_BYTES_MIN..=RECORD_BYTES_MAX).contains(&bytes.len()) {
             return Err(RecordError::Length(bytes.len()));
@@ -160,7 +160,7 @@ impl CommitRecord {
     }
 }
 
-/// A cursor over bytes whose length was checked before.
+/// A cursor over bytes whose length was already checked.
 struct Fields<'a>(&'a [u8]);
 
 impl Fields<'_> {
@@ -183,20 +183,20 @@ impl Fields<'_> {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Root {
-    /// Which tree, and so which rules.
+    /// The id of the tree, which determines its rules.
     pub tree_id: Digest,
-    /// Which version of it.
+    /// The version.
     pub version: u64,
-    /// Hash of the commit record: equal ids mean equal history.
+    /// Hash of the commit record: equal ids mean equal histories.
     pub commit_id: Digest,
-    /// Equal digests mean equal states.
+    /// Digest of the state: equal digests mean equal states.
     pub state_digest: Digest,
     /// The KZG commitment to the 128 slots, if it was computed.
     pub kzg_root: Option<[u8; 48]>,
 }
 
 impl Root {
-    /// The root of a record, with the KZG root that belongs to it.
+    /// Returns the root of a record, with its KZG root.
     pub fn of(record: &CommitRecord, kzg_root: Option<[u8; 48]>) -> Self {
         Self {
             tree_id: record.tree_id,

@@ -1,7 +1,7 @@
-//! Shared helpers of the wire forms of proofs and of evidence: one encoding for each message, digests in a
-//! row, records, and the reasons why bytes are refused.
+//! Shared helpers of the wire forms of proofs and of evidence: one encoding for each message, sequences of digests,
+//! records, and the reasons why bytes are refused.
 //!
-//! Not here: the messages, and whether they prove anything. Proofs of keys have their own errors.
+//! Proofs of keys have their own errors.
 
 use alloc::vec::Vec;
 
@@ -12,7 +12,7 @@ use crate::hash::Digest;
 use crate::params::{CollisionPolicy, FORMAT, METADATA_BYTES_MAX, Salt};
 use crate::record::{CommitRecord, RecordError};
 
-/// A part that an encoding cannot hold.
+/// A part that exceeds a bound of its encoding.
 ///
 /// ```
 /// use trunkline_core::history::{ConsistencyProof, PEAKS_MAX};
@@ -24,14 +24,14 @@ use crate::record::{CommitRecord, RecordError};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FormError {
-    /// More digests in a row than any proof has.
+    /// There are more digests than any proof has.
     #[error("{found} {what} are more than {max}, the limit")]
     TooMany {
         /// Name of the digests.
         what: &'static str,
-        /// How many there are.
+        /// The number of digests.
         found: usize,
-        /// How many there may be.
+        /// The highest number of digests.
         max: usize,
     },
     /// The metadata of a record is too long.
@@ -39,7 +39,7 @@ pub enum FormError {
     MetadataBytes(usize),
 }
 
-/// The reason why bytes are not the message that was expected.
+/// The reason why bytes are not the expected message.
 ///
 /// ```
 /// use trunkline_core::{history::AncestorProof, wire::DecodeError};
@@ -49,41 +49,41 @@ pub enum FormError {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// Longer than any such message.
+    /// The bytes are longer than any such message.
     #[error("{found} bytes are more than {max}, the limit")]
     TooLong {
-        /// How many there are.
+        /// The number of bytes.
         found: usize,
-        /// How many there may be.
+        /// The highest number of bytes.
         max: usize,
     },
-    /// The bytes are not the protobuf message.
+    /// The bytes are not valid protobuf.
     #[error("the bytes are not the protobuf message: {0}")]
     Protobuf(#[from] prost::DecodeError),
-    /// The message has another encoding: fields out of order or unknown, or defaults spelled out.
+    /// The message has another encoding: fields are out of order or unknown, or default values are written.
     #[error("the bytes are not in canonical form; use the encoder of this library")]
     NotCanonical,
-    /// Another format.
+    /// The message has another format.
     #[error(
         "a message of format {0}; this build reads format {FORMAT}: ask for one of that format, or use a build that reads it"
     )]
     Format(u32),
-    /// Bytes that have a fixed length have another one.
+    /// A field of fixed length has another length.
     #[error("{what} has {expected} bytes, not {found}")]
     Length {
-        /// Name of the part.
+        /// Name of the field.
         what: &'static str,
-        /// Their length.
+        /// Length of the field.
         expected: usize,
-        /// The length found.
+        /// The actual length.
         found: usize,
     },
-    /// Not a whole number of digests.
+    /// The length is not that of a whole number of digests.
     #[error("{what} have 32 bytes each, which {found} bytes are not")]
     Digests {
-        /// Name of the part.
+        /// Name of the field.
         what: &'static str,
-        /// Their length.
+        /// Length of the field.
         found: usize,
     },
     /// The commit record cannot be read.
@@ -92,26 +92,26 @@ pub enum DecodeError {
     /// The outcome cannot be read.
     #[error("the outcome has a code or a detail that no outcome has")]
     Outcome,
-    /// A number stands for no collision policy.
+    /// A number is not that of a collision policy.
     #[error("collision policy {0} is unknown; 0, 1 and 2 are known")]
     Collision(i32),
-    /// The listed digests are not as many as the slots that are not empty.
+    /// The number of listed digests is not that of the slots that are not empty.
     #[error("{used} slots are not empty, yet {bytes} bytes of 32-byte digests are listed")]
     SlotCount {
-        /// Slots that the bitmap does not name empty.
+        /// Number of slots that the bitmap does not mark as empty.
         used: usize,
-        /// Bytes of the list.
+        /// Length of the list in bytes.
         bytes: usize,
     },
-    /// A digest is listed that a bit stands for.
+    /// A listed digest is zero, which must be a bit instead.
     #[error("listed slot digest {0} is zero; an empty slot is a bit, not a digest")]
     SlotZero(usize),
-    /// There are too many of something.
+    /// There are too many digests, or the metadata is too long.
     #[error(transparent)]
     Form(#[from] FormError),
 }
 
-/// Reads a message of at most `bytes_max` bytes, if it is of this format and the bytes are its canonical encoding.
+/// Decodes a message of at most `bytes_max` bytes, if it has this format and the bytes are its canonical encoding.
 pub(crate) fn decode_canonical<M: Message + Default>(
     bytes: &[u8],
     bytes_max: usize,
@@ -124,7 +124,7 @@ pub(crate) fn decode_canonical<M: Message + Default>(
     Ok(message)
 }
 
-/// Reads a message of at most `bytes_max` bytes, if it is of this format, in any encoding.
+/// Decodes a message of at most `bytes_max` bytes, if it has this format, in any encoding.
 pub(crate) fn decode_format<M: Message + Default>(
     bytes: impl Buf,
     bytes_max: usize,
@@ -137,7 +137,7 @@ pub(crate) fn decode_format<M: Message + Default>(
         });
     }
     let message = M::decode(bytes)?;
-    // Before the form: another format may have other fields.
+    // The format is checked before the form: another format may have other fields.
     match format(&message) {
         format if format == u32::from(FORMAT) => Ok(message),
         format => Err(DecodeError::Format(format)),
@@ -155,7 +155,7 @@ pub(crate) fn array<const N: usize>(
     })
 }
 
-/// Reads bytes of which none stand for nothing.
+/// Decodes optional bytes: empty ones mean none.
 pub(crate) fn optional<T, E>(
     bytes: &[u8],
     read: impl FnOnce(&[u8]) -> Result<T, E>,
@@ -166,17 +166,17 @@ pub(crate) fn optional<T, E>(
     }
 }
 
-/// Reads a salt.
+/// Decodes a salt.
 pub(crate) fn salt(bytes: &[u8]) -> Result<Salt, DecodeError> {
     array(bytes, "a salt").map(Salt::new)
 }
 
-/// Reads the number of a collision policy.
+/// Returns the collision policy with a number.
 pub(crate) fn collision(number: i32) -> Option<CollisionPolicy> {
     CollisionPolicy::from_byte(u8::try_from(number).ok()?)
 }
 
-/// Reads digests in a row.
+/// Decodes a sequence of digests.
 pub(crate) fn digests(
     bytes: &[u8],
     what: &'static str,
@@ -191,7 +191,7 @@ pub(crate) fn digests(
     Ok(digests.to_vec())
 }
 
-/// Writes digests in a row, if they are not too many.
+/// Encodes a sequence of digests, if there are not too many.
 pub(crate) fn row(
     digests: &[Digest],
     what: &'static str,
@@ -209,7 +209,7 @@ fn check_count(digests: &[Digest], what: &'static str, max: usize) -> Result<(),
     }
 }
 
-/// Returns the canonical bytes of a record that has some.
+/// Returns the canonical bytes of a record, or an error if its metadata is too long.
 pub(crate) fn record(record: &CommitRecord) -> Result<Vec<u8>, FormError> {
     check_metadata(record).map(|()| record.encode())
 }

@@ -23,6 +23,7 @@ use trunkline::core::store::leaves::{
 };
 use trunkline::core::store::log::{CommitLog, LOG_DIRECTORY, LogEntry, LogOptions, LogPosition};
 use trunkline::core::store::manifest::CheckpointManifest;
+use trunkline::core::store::past::MemoryPast;
 use trunkline::core::store::simulated::SimulatedDisk;
 use trunkline::core::store::tree_file;
 use trunkline::{Batch, Config, Durable, Engine, EngineBuilder, Receipt};
@@ -276,6 +277,7 @@ pub struct Rig {
     pub config: Config,
     pub disk: GatedDisk,
     pub leaves: Arc<GatedLeaves>,
+    pub past: Arc<MemoryPast>,
 }
 
 impl Rig {
@@ -290,6 +292,7 @@ impl Rig {
                 appends: Arc::default(),
             },
             leaves: Arc::default(),
+            past: Arc::default(),
         }
     }
 
@@ -303,6 +306,7 @@ impl Rig {
         Engine::builder(self.config.clone())
             .disk(Arc::new(self.disk.clone()))
             .leaf_store(self.leaves.clone())
+            .past_store(self.past.clone())
     }
 
     pub fn open(&self) -> Engine {

@@ -1,12 +1,12 @@
 //! An audit proof: all 128 slot digests of a version, and an opening that ties its two roots together.
 //!
-//! State digest and KZG root are made of the same slot digests, one by hashing and one by a
-//! commitment. Neither shows the other, and a commitment does not show the degree of its polynomial. An
-//! audit proof shows both: the digests themselves, which fold to the state digest, and the value of the
-//! committed polynomial at a point that follows from them. `SPEC.md` §16 is the normative text.
+//! The state digest and the KZG root are computed from the same slot digests, one by hashing and the other by a
+//! commitment. Neither shows the other, and a commitment does not show the degree of its polynomial. An audit proof
+//! shows both: the digests themselves, which fold to the state digest, and the value of the committed polynomial at a
+//! point that follows from them. `SPEC.md` §16 is the normative text.
 //!
-//! Here are its nouns; `wire` is its form in bytes, `verify` its rules, and `prove` (feature `state`)
-//! makes it. Not here: what the slots hold (proofs of keys show that).
+//! This module has its types; `wire` has its form in bytes, `verify` its rules, and `prove` (feature `state`) makes it.
+//! Proofs of keys show the contents of slots.
 
 #[cfg(feature = "state")]
 mod prove;
@@ -23,8 +23,8 @@ use crate::kzg::{Fr, slot_value};
 use crate::params::{FORMAT, SETUP_ID, TreeParams, WIDTH};
 use crate::record::CommitRecord;
 
-/// The 128 slot digests of a version, and the opening that ties its state digest to its KZG root. It proves
-/// nothing before [`verify()`] has accepted it.
+/// The 128 slot digests of a version, and the opening that ties its state digest to its KZG root. It proves nothing
+/// until [`verify()`] has accepted it.
 ///
 /// ```
 /// use trunkline_core::audit::{AuditBinding, AuditProof, verify};
@@ -53,7 +53,7 @@ use crate::record::CommitRecord;
 pub struct AuditProof {
     /// The parameters of the tree; they give its tree id.
     pub params: TreeParams,
-    /// The version that is claimed. Only a root or a commit id binds it.
+    /// The claimed version. Only a root or a commit id binds it.
     pub version: u64,
     /// The commit record of the version: it ties the state digest to a commit id.
     pub record: Option<CommitRecord>,
@@ -61,16 +61,15 @@ pub struct AuditProof {
     pub kzg_root: [u8; 48],
     /// The digest of each slot, empty ones as zero.
     pub slots: Box<[Digest; WIDTH]>,
-    /// The proof of the polynomial's value at the point that follows from everything above but version
-    /// and record.
+    /// The proof of the polynomial's value at the point that follows from all fields above except version and record.
     pub opening: [u8; 48],
 }
 
-/// Returns the point at which the polynomial is evaluated: a hash of everything that the value there ties together
-/// (Fiat and Shamir, CRYPTO 1986), so that no party chooses it.
+/// Returns the point at which the polynomial is evaluated: a hash of everything that the value ties together (Fiat and
+/// Shamir, CRYPTO 1986), so that no party chooses it.
 ///
-/// Body: format u16 little-endian, setup id, tree id, KZG root, the 128 slot digests; the digest is
-/// read as a slot digest is, as a big-endian integer with its top two bits cleared.
+/// Body: format u16 little-endian, setup id, tree id, KZG root, the 128 slot digests; the digest is read like a slot
+/// digest, as a big-endian integer with its top two bits cleared.
 fn evaluation_point(tree_id: &Digest, kzg_root: &[u8; 48], slots: &[Digest; WIDTH]) -> Fr {
     slot_value(&AUDIT_POINT.hash_parts(&[
         &FORMAT.to_le_bytes(),

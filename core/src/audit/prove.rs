@@ -1,4 +1,4 @@
-//! Making an audit proof: one opening of the KZG root off the domain.
+//! Makes an audit proof: one opening of the KZG root off the domain.
 
 use super::{AuditProof, evaluation_point};
 use crate::kzg::{Committer, slot_value};
@@ -7,10 +7,10 @@ use crate::record::CommitRecord;
 use crate::tree::Roots;
 
 impl AuditProof {
-    /// The audit proof of a version. Costs one commitment.
+    /// Makes the audit proof of a version. Costs one commitment.
     ///
-    /// `kzg_root` is the commitment to the slots of `roots`, and the record, if there is one, is that of
-    /// the version; the proof fails verification otherwise.
+    /// `kzg_root` is the commitment to the slots of `roots`, and the record, if there is one, is that of the version;
+    /// otherwise the proof fails verification.
     ///
     /// ```
     /// use trunkline_core::audit::{AuditProof, verify};
@@ -37,7 +37,7 @@ impl AuditProof {
         kzg_root: [u8; 48],
     ) -> Self {
         let values = core::array::from_fn(|slot| slot_value(&roots.slots[slot]));
-        // One digest in 2^247 names a point of the domain, where the verifier would refuse.
+        // One digest in 2^247 is a point of the domain, which the verifier would refuse.
         let z = evaluation_point(&params.tree_id(), &kzg_root, &roots.slots);
         let (_, opening) = committer.open_at(&values, z);
         Self {

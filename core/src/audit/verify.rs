@@ -1,8 +1,7 @@
-//! The rules of an audit proof: a total function of the proof and of what the client trusts.
+//! The rules of an audit proof: a total function of the proof and of the client's trusted values.
 //!
-//! The state digest is folded from the slot digests, and the value that the polynomial should have is
-//! computed from them; neither is read. Not here: points of the setup. Committing to
-//! the digests again would show the same, and needs 128 of these points.
+//! The state digest is folded from the slot digests, and the value that the polynomial should have is computed from
+//! them; neither is read. Committing to the digests again would show the same, but would need 128 points of the setup.
 
 use alloc::vec::Vec;
 
@@ -18,7 +17,7 @@ use crate::proof::{Expected, same};
 use crate::record::CommitRecord;
 use crate::wire::{self, FormError};
 
-/// Which roots of a verified audit proof rest on what the client trusts.
+/// The roots of a verified audit proof that rest on the client's trusted values.
 ///
 /// ```
 /// use trunkline_core::audit::AuditBinding;
@@ -26,17 +25,16 @@ use crate::wire::{self, FormError};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuditBinding {
-    /// State digest, KZG root and all slot digests.
+    /// The state digest, the KZG root and all slot digests.
     BothRoots,
-    /// The KZG root, and the slot digests without their top two bits, which no commitment holds. The
-    /// state digest, which covers those bits, is only claimed.
+    /// The KZG root, and the slot digests without their top two bits, which no commitment holds. The state digest,
+    /// which covers these bits, is only claimed.
     KzgRoot,
     /// None: the prover chose everything in the proof.
     Nothing,
 }
 
-/// An audit proof whose roots belong together, and rest on what is trusted as far as
-/// [`Self::binding`] says.
+/// An audit proof whose roots belong together, and rest on trusted values as far as [`Self::binding`] says.
 ///
 /// ```
 /// use trunkline_core::audit::*;
@@ -59,19 +57,19 @@ pub enum AuditBinding {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VerifiedAudit<'a> {
-    /// The tree.
+    /// The id of the tree.
     pub tree_id: Digest,
     /// The fold of the slot digests.
     pub state_digest: Digest,
-    /// The commitment to the one polynomial of degree below 128 that has their values.
+    /// The commitment to the only polynomial of degree below 128 that has these values.
     pub kzg_root: [u8; 48],
     /// The digest of each slot, empty ones as zero.
     pub slots: &'a [Digest; WIDTH],
-    /// Which of them rest on what the client trusts.
+    /// The roots that rest on the client's trusted values.
     pub binding: AuditBinding,
-    /// The version, if what the client trusts says so; the proof's own claim is not enough.
+    /// The version, if a trusted value states it; the proof's own claim is not enough.
     pub trusted_version: Option<u64>,
-    /// The carried record, if its commit id is what the client trusts.
+    /// The carried record, if its commit id is trusted.
     pub trusted_record: Option<&'a CommitRecord>,
 }
 
@@ -108,23 +106,23 @@ pub enum VerifyAuditError {
     /// The carried record is of another version.
     #[error("the carried record is of another version")]
     RecordVersion,
-    /// The carried record has another state digest than the slot digests fold to.
+    /// The carried record has another state digest than the slot digests give.
     #[error("the carried record has another state digest than the slot digests fold to")]
     RecordState,
 
-    /// Another tree than is trusted.
+    /// The audit proof is of another tree than is trusted.
     #[error("the audit proof is of another tree than is trusted")]
     TrustedTree,
-    /// Another version than is trusted.
+    /// The audit proof is of another version than is trusted.
     #[error("the audit proof is of another version than is trusted")]
     TrustedVersion,
-    /// Another commit than is trusted.
+    /// The carried record has another commit id than is trusted.
     #[error("the carried record has another commit id than is trusted")]
     TrustedCommit,
-    /// Another state digest than is trusted.
+    /// The slot digests fold to another state digest than is trusted.
     #[error("the slot digests fold to another state digest than is trusted")]
     TrustedState,
-    /// Another KZG root than is trusted.
+    /// The audit proof has another KZG root than is trusted.
     #[error("the audit proof is of another KZG root than is trusted")]
     TrustedKzgRoot,
     /// A commit id is trusted, but no record is carried.
@@ -132,7 +130,7 @@ pub enum VerifyAuditError {
     NeedsRecord,
 
     /// The point of evaluation is a 128th root of unity.
-    #[error("the point of evaluation lies on the domain; no honest proof is like that")]
+    #[error("the point of evaluation lies on the domain, which never happens in an honest proof")]
     PointOnDomain,
     /// The KZG root is not the canonical encoding of a point of the subgroup.
     #[error("the KZG root is not a canonical point of G1")]
@@ -145,8 +143,8 @@ pub enum VerifyAuditError {
     Opening,
 }
 
-/// Checks an audit proof against what the client trusts: 127 hashes, one pairing check, which comes
-/// last, and no setup but `[τ]₂`.
+/// Checks an audit proof against the client's trusted values. Costs 127 hashes and a final pairing check, and needs
+/// only `[τ]₂` of the setup.
 ///
 /// ```
 /// use trunkline_core::audit::{AuditProof, verify};
@@ -181,8 +179,8 @@ pub fn verify<'a>(
     })
 }
 
-/// The state digest: seven levels of hashes, each level's together. Two empty halves are an empty
-/// whole, and nothing else is compact.
+/// Returns the state digest by seven levels of hashes, each level hashed together. Two empty halves make an empty
+/// whole; nothing else is compacted.
 fn fold(slots: &[Digest; WIDTH]) -> Digest {
     let mut level = slots.to_vec();
     let mut above = Vec::with_capacity(WIDTH / 2);
@@ -218,9 +216,9 @@ fn check_record(
     same(Some(&record.state_digest), state_digest, RecordState)
 }
 
-/// Compares the roots with what is trusted, and returns those that are bound. A trusted state digest fixes
-/// every bit of the slot digests, and the opening then fixes the KZG root. A trusted KZG root fixes the
-/// values of the slots, which are two bits shorter than their digests.
+/// Compares the roots with the trusted values, and returns those that are bound. A trusted state digest fixes every bit
+/// of the slot digests, and the opening then fixes the KZG root. A trusted KZG root fixes the values of the slots,
+/// which are two bits shorter than their digests.
 fn check_trusted(
     proof: &AuditProof,
     tree_id: &Digest,
@@ -265,9 +263,9 @@ fn check_opening(proof: &AuditProof, tree_id: &Digest) -> Result<(), VerifyAudit
     }
 }
 
-/// The value at z of the polynomial of degree below 128 that has the value of each slot at its root of
-/// unity: (z^128 - 1)/128 · Σ p_i·ω^i/(z - ω^i) (Berrut and Trefethen, SIAM Review 2004, the first
-/// form of the barycentric formula). `None` on the domain.
+/// Returns the value at z of the polynomial of degree below 128 that has the value of each slot at its root of unity:
+/// (z^128 - 1)/128 · Σ p_i·ω^i/(z - ω^i) (Berrut and Trefethen, SIAM Review 2004, the first form of the barycentric
+/// formula). `None` on the domain.
 fn evaluate(slots: &[Digest; WIDTH], z: Fr) -> Option<Fr> {
     let vanishing = z.pow([WIDTH as u64]) - Fr::ONE;
     if vanishing.is_zero() {

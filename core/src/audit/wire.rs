@@ -1,7 +1,7 @@
-//! An audit proof as bytes: the protobuf message of `proto/trunkline/proof/v1/audit.proto`, in the one
-//! form that each audit proof has.
+//! An audit proof as bytes: the protobuf message of `proto/trunkline/proof/v1/audit.proto`, in the only form that each
+//! audit proof has.
 //!
-//! Not here: whether it proves anything.
+//! Decoding does not verify.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -14,13 +14,13 @@ use crate::params::{FORMAT, TreeParams, WIDTH};
 use crate::record::CommitRecord;
 use crate::wire::{self, DecodeError, FormError};
 
-/// Longer than any encoded audit proof, bytes: 128 digests, the longest record and the rest.
+/// Bound on the length of an encoded audit proof in bytes: 128 digests, the longest record and the rest.
 pub const ENCODED_BYTES_MAX: usize = 8 * 1024;
 
 /// Bytes of the bitmap of empty slots.
 const BITMAP_BYTES: usize = WIDTH / 8;
 
-/// The generated messages: never handed out, so that no unchecked audit proof is.
+/// The generated messages. They are private, so that no unchecked audit proof leaves this module.
 mod proto {
     #![allow(
         dead_code,
@@ -32,7 +32,7 @@ mod proto {
 }
 
 impl AuditProof {
-    /// Reads an audit proof. Only the bytes that [`Self::encode`] gives are accepted.
+    /// Decodes an audit proof. Only the bytes that [`Self::encode`] returns are accepted.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let format = |message: &proto::AuditProof| message.format;
         let message = wire::decode_canonical(bytes, ENCODED_BYTES_MAX, format)?;
@@ -51,7 +51,7 @@ impl AuditProof {
         })
     }
 
-    /// Returns the canonical bytes, or which bound the audit proof exceeds.
+    /// Returns the canonical bytes, or the bound that the audit proof exceeds.
     pub fn encode(&self) -> Result<Vec<u8>, FormError> {
         let record = self.record.as_ref().map(wire::record).transpose()?;
         let slots = self.slots.iter();

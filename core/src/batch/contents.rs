@@ -1,14 +1,14 @@
 //! Keys and values of many writes in one allocation.
 //!
-//! Not here: which write comes where (`prepare`).
+//! `prepare` determines their order.
 
 use bytes::Bytes;
 
-/// How many times as large as a value its allocation may be for the value to share it. A shared value
-/// keeps the whole allocation alive.
+/// The ratio of an allocation to a value up to which the value shares it. A shared value keeps the whole allocation
+/// alive.
 const HELD_TIMES_MAX: usize = 4;
 
-/// Keys and values in path order, side by side in one allocation.
+/// Keys and values in path order, next to each other in one allocation.
 ///
 /// ```
 /// use trunkline_core::batch::{Batch, BatchLimits, Contents};
@@ -35,23 +35,23 @@ struct Entry {
 }
 
 impl Contents {
-    /// Returns the key at a place.
+    /// Returns the key at an index.
     ///
     /// # Panics
     ///
-    /// If there is no such place, as do the methods below.
+    /// Panics if there is no such index, as do the methods below.
     pub fn key(&self, place: usize) -> &[u8] {
         let entry = self.entries[place];
         &self.bytes[entry.start as usize..][..usize::from(entry.key_bytes)]
     }
 
-    /// Returns the value at a place, or `None` for a delete.
+    /// Returns the value at an index, or `None` for a delete.
     pub fn value(&self, place: usize) -> Option<&[u8]> {
         let (start, end) = self.value_range(place)?;
         Some(&self.bytes[start..end])
     }
 
-    /// Returns the value at a place, to keep: a copy if the value is small compared with the allocation it lies in.
+    /// Returns the value at an index, to keep: a copy if the value is small compared with its allocation.
     pub fn held_value(&self, place: usize) -> Option<Bytes> {
         let (start, end) = self.value_range(place)?;
         if (end - start) * HELD_TIMES_MAX < self.bytes.len() {
@@ -60,7 +60,7 @@ impl Contents {
         Some(self.bytes.slice(start..end))
     }
 
-    /// Returns the bytes of all keys and values, and of their index.
+    /// Returns the size of all keys and values and of their index, in bytes.
     pub fn memory_bytes(&self) -> usize {
         self.bytes.len() + self.entries.capacity() * size_of::<Entry>()
     }
@@ -74,7 +74,7 @@ impl Contents {
     }
 }
 
-/// Contents that grow. Keys and values come in bounds, and fewer than 4 GiB of them.
+/// Contents under construction. Keys and values are within bounds, and fewer than 4 GiB in total.
 #[derive(Debug)]
 pub(super) struct ContentsBuilder {
     bytes: Vec<u8>,

@@ -1,14 +1,14 @@
-//! Finding a key hash among sorted ones.
+//! Finds a key hash in a sorted list.
 
 use crate::hash::Digest;
 
-/// Guesses before the search halves instead.
+/// Number of guesses before the search continues by halving.
 const GUESSES_MAX: usize = 8;
 
-/// Returns the place of a key hash among `count` that ascend strictly.
+/// Returns the index of a key hash among `count` strictly ascending ones.
 ///
-/// Hashes spread evenly, so the place is guessed from the first bytes (interpolation search: about
-/// log log n steps). Halving bounds the cost for chosen hashes.
+/// Hashes are evenly distributed, so the index is guessed from the first bytes (interpolation search: about log log n
+/// steps). Halving bounds the cost for chosen hashes.
 ///
 /// ```
 /// use trunkline_core::batch::find_ascending;
@@ -43,7 +43,7 @@ pub fn find_ascending<'a>(
     None
 }
 
-/// Returns the first eight bytes as a number, which sorts as the whole does.
+/// Returns the first eight bytes as a number, which sorts like the whole hash.
 ///
 /// ```
 /// assert_eq!(trunkline_core::batch::head(&[1; 32]), 0x0101_0101_0101_0101);

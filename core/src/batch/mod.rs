@@ -1,10 +1,9 @@
-//! A caller's batch, and its preparation for the tree: checked, hashed, sorted by path, with only the
-//! last write to each key.
+//! A caller's batch, and its preparation for the tree: checked, hashed, sorted by path, with only the last write to
+//! each key.
 //!
-//! Keys and values of a batch lie in one buffer, before preparing (in the caller's order) as after
-//! it (`contents`, in path order): nothing is allocated for a single operation. Preparing
-//! (`prepare`) is pure and runs on the caller's thread, so that hashing scales with the callers and
-//! no stage of the pipeline waits for it. Not here: sequence numbers and outcomes.
+//! Keys and values of a batch are in one buffer, before preparation (in the caller's order) and after it (`contents`,
+//! in path order): nothing is allocated per operation. Preparation (`prepare`) is pure and runs on the caller's thread,
+//! so that hashing scales with the callers and no stage of the pipeline waits for it.
 
 mod contents;
 mod find;
@@ -23,7 +22,7 @@ use crate::hash::{self, Digest, ZERO};
 use crate::outcome::IdempotencyKey;
 use crate::params::{KEY_BYTES_MAX, METADATA_BYTES_MAX, VALUE_BYTES_MAX};
 
-/// Values from this size on are hashed by several threads.
+/// Least size in bytes of a value that is hashed by several threads.
 pub const PARALLEL_HASH_BYTES_MIN: usize = 256 * 1024;
 
 /// A condition on a key that must hold for a submission to take effect.
@@ -67,12 +66,12 @@ pub struct Batch {
     idempotency_key: IdempotencyKey,
 }
 
-/// The position of a key and its value in the arena. Lengths saturate: such lengths are refused.
+/// The position of a key and its value in the arena. Lengths saturate; saturated lengths are refused.
 #[derive(Clone, Copy, Debug)]
 struct Span {
     start: usize,
     key_bytes: u32,
-    /// [`NO_VALUE`] for a delete.
+    /// Length of the value; [`NO_VALUE`] for a delete.
     value_bytes: u32,
 }
 
@@ -120,9 +119,9 @@ impl Batch {
         self
     }
 
-    /// Names the submission, so that it can be submitted again without taking effect twice: if the engine still remembers
-    /// the key, a repeat gets the receipt of the first submission. A batch with other content is refused then. A key
-    /// without bytes stands for none.
+    /// Sets the idempotency key, so that the batch can be submitted again without taking effect twice: if the engine
+    /// still remembers the key, a repeat gets the receipt of the first submission. A batch with other content is then
+    /// refused. An empty key means none.
     ///
     /// ```
     /// use trunkline_core::batch::Batch;
@@ -147,7 +146,7 @@ impl Batch {
         self.operations.is_empty()
     }
 
-    /// Returns the bytes of the keys and values.
+    /// Returns the size of the keys and values in bytes.
     pub fn bytes(&self) -> usize {
         self.arena.len()
     }
@@ -169,19 +168,19 @@ impl Batch {
         }
     }
 
-    /// Returns the key of a span whose length was found in bounds.
+    /// Returns the key of a span whose length was checked.
     fn key(&self, span: &Span) -> &[u8] {
         &self.arena[span.start..][..span.key_bytes as usize]
     }
 
-    /// Returns the value of a span whose lengths were found in bounds.
+    /// Returns the value of a span whose lengths were checked.
     fn value(&self, span: &Span) -> Option<&[u8]> {
         let value = &self.arena[span.start + span.key_bytes as usize..];
         (span.value_bytes != NO_VALUE).then(|| &value[..span.value_bytes as usize])
     }
 
-    /// Checks everything that can be wrong with the batch. This takes no hash, so that a refused batch costs
-    /// little, and a batch that waits for admission is not hashed yet.
+    /// Checks the batch completely. This computes no hash, so that a refused batch costs little, and a batch that waits
+    /// for admission is not hashed yet.
     pub fn check(self, limits: &BatchLimits) -> Result<CheckedBatch, BatchError> {
         self.find_fault(limits)?;
         Ok(CheckedBatch { batch: self })
@@ -249,13 +248,13 @@ impl CheckedBatch {
         self.batch.priced_operations()
     }
 
-    /// Returns the bytes of the keys and values, for admission.
+    /// Returns the size of the keys and values in bytes, for admission.
     pub fn bytes(&self) -> usize {
         self.batch.bytes()
     }
 }
 
-/// The most that one batch may hold.
+/// The limits of one batch.
 ///
 /// ```
 /// let limits = trunkline_core::batch::BatchLimits::default();
@@ -263,9 +262,9 @@ impl CheckedBatch {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchLimits {
-    /// Operations and requirements together; more than 2^32 - 1 are never accepted.
+    /// Most operations and requirements together; more than 2^32 - 1 are never accepted.
     pub operations_max: usize,
-    /// Bytes of keys and values together; more than 2^32 - 1 are never accepted.
+    /// Most bytes of keys and values together; more than 2^32 - 1 are never accepted.
     pub bytes_max: usize,
 }
 
@@ -278,8 +277,7 @@ impl Default for BatchLimits {
     }
 }
 
-/// The reason why a batch was refused before admission. Nothing of it took effect, and the same batch
-/// would be refused again.
+/// The reason why a batch was refused before admission. It had no effect, and the same batch would be refused again.
 ///
 /// ```
 /// use trunkline_core::batch::{Batch, BatchLimits};
@@ -298,13 +296,13 @@ pub enum BatchError {
     /// A key without bytes.
     #[error("operation {index}: the key is empty")]
     KeyEmpty {
-        /// Place in the batch, requirements counted after the operations.
+        /// Index in the batch; requirements are counted after the operations.
         index: usize,
     },
     /// A key over the limit.
     #[error("operation {index}: the key has {bytes} bytes, at most {KEY_BYTES_MAX} are allowed")]
     KeyTooLong {
-        /// Place in the batch, requirements counted after the operations.
+        /// Index in the batch; requirements are counted after the operations.
         index: usize,
         /// Length of the key.
         bytes: usize,
@@ -314,7 +312,7 @@ pub enum BatchError {
         "operation {index}: the value has {bytes} bytes, at most {VALUE_BYTES_MAX} are allowed"
     )]
     ValueTooLong {
-        /// Place in the batch.
+        /// Index in the batch.
         index: usize,
         /// Length of the value.
         bytes: usize,
@@ -324,7 +322,7 @@ pub enum BatchError {
         "the batch has {operations} operations, at most {operations_max} are allowed: split it"
     )]
     TooManyOperations {
-        /// Operations and requirements in the batch.
+        /// Number of operations and requirements in the batch.
         operations: usize,
         /// The limit.
         operations_max: usize,
@@ -332,7 +330,7 @@ pub enum BatchError {
     /// Too many bytes.
     #[error("the batch has {bytes} bytes, at most {bytes_max} are allowed: split it")]
     TooManyBytes {
-        /// Bytes in the batch.
+        /// Size of the batch in bytes.
         bytes: usize,
         /// The limit.
         bytes_max: usize,
@@ -345,7 +343,7 @@ pub enum BatchError {
     },
 }
 
-/// One write as the tree sees it. A delete has [`ZERO`] for the value's hash, which no value has.
+/// One write in the form for the tree. A delete has [`ZERO`] for the value's hash, which no value has.
 ///
 /// ```
 /// use trunkline_core::batch::{Batch, BatchLimits};
@@ -361,7 +359,7 @@ pub struct Write {
     pub key_hash: Digest,
     /// Hash of the value.
     pub value_hash: Digest,
-    /// Place in the caller's batch: of two colliding keys the later one is the newer.
+    /// Index in the caller's batch: of two colliding keys the later one is the newer.
     pub order: u32,
 }
 
@@ -385,7 +383,7 @@ impl Write {
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct PreparedBatch {
-    /// The writes as the tree needs them, in path order.
+    /// The writes in the form for the tree, in path order.
     pub writes: Vec<Write>,
     /// Key and value of each write, in the same order.
     pub contents: Contents,
@@ -393,13 +391,13 @@ pub struct PreparedBatch {
     pub requirements: Vec<(Digest, Requirement)>,
     /// The caller's own bytes for the commit record.
     pub metadata: Bytes,
-    /// The caller's name of the submission; empty if it has none.
+    /// The caller's idempotency key; empty if there is none.
     pub idempotency_key: IdempotencyKey,
-    /// Digest of the submission, which the provisional root chains.
+    /// Digest of the submission, which is chained into the provisional root.
     pub digest: Digest,
-    /// Operations and requirements that the caller gave, for admission.
+    /// Number of the caller's operations and requirements, for admission.
     pub operations: usize,
-    /// Bytes that the caller gave, for admission.
+    /// Size of the caller's keys and values in bytes, for admission.
     pub bytes: usize,
 }
 
@@ -408,7 +406,7 @@ impl PreparedBatch {
     ///
     /// # Panics
     ///
-    /// If there is no such write, as does [`Self::value`].
+    /// Panics if there is no such write, as does [`Self::value`].
     pub fn key(&self, write: usize) -> &[u8] {
         self.contents.key(write)
     }
@@ -418,7 +416,7 @@ impl PreparedBatch {
         self.contents.value(write)
     }
 
-    /// Returns the place of the write to a key.
+    /// Returns the index of the write to a key.
     pub fn find(&self, key_hash: &Digest) -> Option<usize> {
         find_ascending(
             self.writes.len(),
@@ -427,7 +425,7 @@ impl PreparedBatch {
         )
     }
 
-    /// Returns a copy of some of its writes, in ascending order of places, and of nothing else.
+    /// Returns a copy of only these writes, in ascending order of indices.
     pub fn selected(&self, writes: impl Iterator<Item = u32>) -> Self {
         let mut selected = Self::default();
         let mut contents = ContentsBuilder::with_capacity(0, 0);
@@ -441,7 +439,7 @@ impl PreparedBatch {
         selected
     }
 
-    /// Returns the bytes that the batch takes in memory.
+    /// Returns the size of the batch in memory in bytes.
     pub fn memory_bytes(&self) -> usize {
         size_of::<Self>()
             + self.writes.capacity() * size_of::<Write>()
@@ -450,7 +448,7 @@ impl PreparedBatch {
     }
 }
 
-/// Checks the length of a key, as for a batch.
+/// Checks the length of a key as in a batch.
 pub fn check_key(index: usize, key: &[u8]) -> Result<(), BatchError> {
     check_key_bytes(index, key.len())
 }

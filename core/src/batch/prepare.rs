@@ -1,8 +1,7 @@
-//! Preparing a batch: hashing every key and value, sorting the writes by path, and laying out the contents
-//! in that order.
+//! Prepares a batch: hashes every key and value, sorts the writes by path, and lays out the contents in that order.
 //!
-//! One pass hashes the keys, a sort of numbers orders them, and one more pass does the rest. Not here:
-//! leaf digests, which the tree computes many at once when a version is hashed.
+//! One pass hashes the keys, a sort of numbers orders them, and one more pass does the rest. Leaf digests are computed
+//! by the tree, many at once, when a version is hashed.
 
 use std::ops::Range;
 
@@ -19,15 +18,14 @@ use crate::parallel;
 use crate::params::{METADATA_BYTES_MAX, TreeParams};
 use crate::store::effect::Effect;
 
-/// Bytes of a submission's body that are hashed at once: enough chunks of BLAKE3 to fill the widest
-/// lanes, few enough to stay in the fastest cache.
+/// Number of bytes of a submission's body that are hashed at once: enough chunks of BLAKE3 to fill the widest lanes,
+/// but few enough to stay in the fastest cache.
 const BODY_BLOCK_BYTES: usize = 16 * 1024;
-/// Fewest operations whose hashing is worth waking a thread.
+/// Least number of operations for which hashing is worth waking another thread.
 const SHARDED_OPERATIONS_MIN: usize = 1024;
 
 impl Batch {
-    /// Checks, hashes and sorts. With a pool, a number of threads hash a large batch, and all of them large
-    /// values.
+    /// Checks, hashes and sorts. With a pool, several threads hash a large batch, and all of them hash large values.
     pub fn prepare(
         self,
         params: &TreeParams,
@@ -78,7 +76,7 @@ impl CheckedBatch {
     }
 }
 
-/// Returns places in path order; of equal hashes only the last place.
+/// Returns indices in path order; of equal hashes only the last index.
 ///
 /// ```
 /// use trunkline_core::batch::path_order;
@@ -86,7 +84,7 @@ impl CheckedBatch {
 /// assert!(path_order(&key_hashes).eq([1, 3, 2]));
 /// ```
 pub fn path_order(key_hashes: &[Digest]) -> impl ExactSizeIterator<Item = u32> {
-    // The heads of the hashes with the place in their lowest bits: numbers, which sort fast.
+    // The heads of the hashes with the index in their lowest bits: numbers, which sort fast.
     let place_bits = usize::BITS - key_hashes.len().leading_zeros();
     let head_of = |number: u64| number >> place_bits;
     let place_of = move |number: u64| (number & ((1 << place_bits) - 1)) as u32;
@@ -97,7 +95,7 @@ pub fn path_order(key_hashes: &[Digest]) -> impl ExactSizeIterator<Item = u32> {
         .map(|(key_hash, place)| head(key_hash) >> place_bits << place_bits | place)
         .collect();
     order.sort_unstable();
-    // Equal heads are ordered by whole hashes, and equal hashes by place, the last one first.
+    // Equal heads are ordered by whole hashes, and equal hashes by index, the last one first.
     for same in order.chunk_by_mut(|a, b| head_of(*a) == head_of(*b)) {
         if same.len() > 1 {
             same.sort_unstable_by(|a, b| hash_of(a).cmp(hash_of(b)).then(b.cmp(a)));
@@ -130,7 +128,7 @@ impl Preparing {
         });
     }
 
-    /// Hashes the values, now that they lie in order, and returns everything.
+    /// Hashes the values, which are now in order, and returns everything.
     fn finish(mut self, pool: Option<(&ThreadPool, usize)>) -> (Vec<Write>, Contents) {
         let contents = self.contents.finish();
         let value_hashes = value_hashes(&contents, self.writes.len(), pool);
@@ -142,9 +140,8 @@ impl Preparing {
 }
 
 impl PreparedBatch {
-    /// Builds a batch, already applied to the tree, from what a version did to its keys: for replaying
-    /// a log. `effects` ascend strictly by key hash; their keys and values are in bounds, and
-    /// `bytes` of them in all.
+    /// Builds a batch, as already applied to the tree, from the effects of a version on its keys: for replaying a log.
+    /// `effects` ascend strictly by key hash; their keys and values are within bounds, `bytes` in total.
     pub fn of_effects<'a>(
         effects: impl ExactSizeIterator<Item = Effect<'a>>,
         bytes: usize,
@@ -165,9 +162,9 @@ impl PreparedBatch {
     }
 }
 
-/// Returns the digest of a submission that takes the state of an older version back: of the commit id of that version,
-/// the length of the metadata (u16 little-endian) and the metadata. It says nothing of the difference, so that whoever
-/// asked for the revert can compute it.
+/// Returns the digest of a revert, a submission that restores the state of an older version: a hash over the commit id
+/// of that version, the length of the metadata (u16 little-endian) and the metadata. It does not depend on the
+/// difference between the states, so that the caller can compute it.
 ///
 /// ```
 /// use trunkline_core::batch::revert_digest;
@@ -205,7 +202,7 @@ fn value_hashes(
         let small = values.filter(|(_, value)| !is_large(value));
         hash::hash_each(None, small, value_hashes);
     });
-    // Each of these keeps all threads busy alone.
+    // Each of these keeps all threads busy by itself.
     let values = (0..writes).filter_map(|place| Some((place, contents.value(place)?)));
     for (place, value) in values.filter(|(_, value)| is_large(value)) {
         value_hashes[place] = value_hash(value, pool.map(|(pool, _)| pool));
@@ -213,7 +210,7 @@ fn value_hashes(
     value_hashes
 }
 
-/// Calls `work` for each shard of a list, with the places that it has there.
+/// Calls `work` for each shard of a list, with the indices of its items.
 fn each_shard<T: Send>(
     pool: Option<(&ThreadPool, usize)>,
     items: &mut [T],
@@ -238,16 +235,16 @@ pub fn provisional_root(previous: &Digest, submission: &Digest) -> Digest {
     PROVISIONAL.hash(&hash::pair(previous, submission))
 }
 
-/// Returns the provisional root that a newly opened engine chains from: the last durable commit id and the
+/// Returns the provisional root from which a newly opened engine continues: over the last durable commit id and the
 /// open epoch (u64 little-endian).
 pub fn provisional_start(commit_id: &Digest, open_epoch: u64) -> Digest {
     hash::EPOCH.hash_parts(&[commit_id, &open_epoch.to_le_bytes()])
 }
 
-/// Body, integers little-endian: number of writes u64; each: key hash, 1 for a put or 0 for a
-/// delete, value hash or zero; number of requirements u64; each: key hash, 1 for a value hash or 0
-/// for absent, value hash or zero; metadata length u16 and metadata. The order of colliding keys
-/// within a batch is their order of `order`, which policy `overwrite` alone can see.
+/// Body, integers little-endian: number of writes u64; each: key hash, 1 for a put or 0 for a delete, value hash or
+/// zero; number of requirements u64; each: key hash, 1 for a value hash or 0 for absent, value hash or zero; metadata
+/// length u16 and metadata. Colliding keys within a batch are in the order of `order`, which matters only under the
+/// policy `overwrite`.
 fn submission_digest(
     writes: &[Write],
     requirements: &[(Digest, Requirement)],
@@ -272,7 +269,7 @@ fn submission_digest(
     body.finish()
 }
 
-/// The body of a submission, hashed while it is written. It never exists as a whole.
+/// The body of a submission, hashed while it is written, so that it never exists as a whole.
 struct Body {
     hasher: blake3::Hasher,
     block: Vec<u8>,
@@ -295,7 +292,7 @@ impl Body {
 
     fn push(&mut self, bytes: &[u8]) {
         self.block.extend_from_slice(bytes);
-        // Whole blocks, so that what is hashed at once begins at a multiple of itself.
+        // Whole blocks are hashed at once, so that each call begins at a multiple of the block size.
         if let Some((block, rest)) = self.block.split_at_checked(BODY_BLOCK_BYTES) {
             self.hasher.update(block);
             let rest = rest.len();

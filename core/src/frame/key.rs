@@ -1,6 +1,6 @@
-//! Keys that sign: their bytes, their text, and checking a signature against pinned ones.
+//! Signing keys: their bytes, their text, and the check of a signature against pinned keys.
 //!
-//! Not here: what is signed, and where keys are kept.
+//! The signed content is defined by the parent module.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,12 +9,12 @@ use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 
 use crate::hash::Digest;
 
-/// Bytes of a signature.
+/// Size of a signature in bytes.
 pub const SIGNATURE_BYTES: usize = 64;
 
-/// Signs what a primary writes: the seed of an Ed25519 key, 32 bytes that nobody else knows.
+/// The key with which a primary signs: the seed of an Ed25519 key, 32 secret bytes.
 ///
-/// Its memory is overwritten when it is dropped, and `Debug` shows the public key alone.
+/// Its memory is overwritten when it is dropped, and `Debug` shows only the public key.
 ///
 /// ```
 /// use trunkline_core::frame::SecretKey;
@@ -25,7 +25,7 @@ pub const SIGNATURE_BYTES: usize = 64;
 #[derive(Clone)]
 pub struct SecretKey(SigningKey);
 
-/// The reason why a text is no secret key. It never repeats the text.
+/// The reason why a text is not a secret key. It never repeats the text.
 ///
 /// ```
 /// use trunkline_core::frame::{SecretKey, SecretKeyError};
@@ -33,23 +33,23 @@ pub struct SecretKey(SigningKey);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SecretKeyError {
-    /// Another length.
+    /// The text has another length.
     #[error(
         "a secret key is 64 hexadecimal digits and at most one newline after them, not {0} bytes"
     )]
     Length(usize),
-    /// Something that is no digit.
+    /// A character is not a digit.
     #[error("byte {0} of the secret key is not a hexadecimal digit")]
     Digit(usize),
 }
 
 impl SecretKey {
-    /// Makes a key from 32 random bytes, which have to come from a cryptographic generator.
+    /// Makes a key from 32 random bytes, which must come from a cryptographic generator.
     pub fn generate(random: [u8; 32]) -> Self {
         Self(SigningKey::from_bytes(&random))
     }
 
-    /// Reads the content of a key file: 64 hexadecimal digits, and a newline that may be missing.
+    /// Parses the content of a key file: 64 hexadecimal digits, and an optional newline.
     pub fn from_text(text: &str) -> Result<Self, SecretKeyError> {
         let digits = text.strip_suffix('\n').unwrap_or(text);
         let mut seed = [0; 32];
@@ -68,7 +68,7 @@ impl SecretKey {
         text
     }
 
-    /// Returns the key that checks what this one signs.
+    /// Returns the public key that verifies its signatures.
     pub fn public(&self) -> PublicKey {
         PublicKey(self.0.verifying_key())
     }
@@ -87,7 +87,8 @@ impl fmt::Debug for SecretKey {
     }
 }
 
-/// Checks what its [`SecretKey`] signed. Readers pin it: they get it from a source that they trust.
+/// The key that verifies the signatures of its [`SecretKey`]. Readers pin it: they get it from a source that they
+/// trust.
 ///
 /// Only canonical points of full order are keys, so that one key has one text.
 ///
@@ -101,7 +102,7 @@ impl fmt::Debug for SecretKey {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PublicKey(VerifyingKey);
 
-/// The reason why bytes or a text are no public key.
+/// The reason why bytes or a text are not a public key.
 ///
 /// ```
 /// use trunkline_core::frame::{PublicKey, PublicKeyError};
@@ -113,21 +114,21 @@ pub enum PublicKeyError {
     /// The text is not 64 digits.
     #[error("a public key is written as 64 hexadecimal digits")]
     Text,
-    /// The bytes are no point of the curve.
+    /// The bytes are not a point of the curve.
     #[error("the bytes are not a point of the curve; copy the public key again")]
     Point,
-    /// The bytes are another form of a point.
+    /// The bytes are a non-canonical form of a point.
     #[error("the bytes are not the canonical form of a point; copy the public key again")]
     NotCanonical,
-    /// The point is the identity, or has a part of small order: signatures could fit any message.
+    /// The point is the identity, or has a part of small order: its signatures could be valid for any message.
     #[error(
-        "the point has a part of small order, so it is no key that a signer generated; do not pin it"
+        "the point has a part of small order, so no signer generated it as a key; do not pin it"
     )]
     Order,
 }
 
 impl PublicKey {
-    /// Reads the 32 bytes of a key: a compressed Edwards point, in canonical form and of full order.
+    /// Decodes the 32 bytes of a key: a compressed Edwards point, in canonical form and of full order.
     pub fn from_bytes(bytes: &[u8; 32]) -> Result<Self, PublicKeyError> {
         let key = VerifyingKey::from_bytes(bytes).map_err(|_| PublicKeyError::Point)?;
         let point = key.to_edwards();
@@ -173,7 +174,7 @@ impl FromStr for PublicKey {
     }
 }
 
-/// The reason why a signature shows nothing.
+/// The reason why a signature is not valid.
 ///
 /// ```
 /// use trunkline_core::frame::SignatureError;
@@ -182,12 +183,12 @@ impl FromStr for PublicKey {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
-    /// There is no key to check against.
+    /// There is no key to check it against.
     #[error("no public key is pinned; pin the key of each primary that may write")]
     NoKey,
     /// The content was changed, or signed by another key.
     #[error(
-        "none of the {pinned} pinned keys signed this: it was changed on its way, or its writer's key has to be pinned"
+        "none of the {pinned} pinned keys signed this: it was changed in transit, or its writer's key must be pinned"
     )]
     OtherKey {
         /// Number of pinned keys.
@@ -211,8 +212,8 @@ pub(super) fn signer(
         .ok_or(SignatureError::OtherKey { pinned })
 }
 
-/// Returns the bytes that Ed25519 signs: the name of the domain, so that the key is of no use to another protocol, and
-/// the digest.
+/// Returns the bytes that Ed25519 signs: the name of the domain, so that the signature is useless for another protocol,
+/// and the digest.
 pub(super) fn message(name: &str, digest: &Digest) -> Vec<u8> {
     [name.as_bytes(), digest].concat()
 }

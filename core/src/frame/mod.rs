@@ -1,12 +1,11 @@
-//! Signed frames and beginnings: versions of a tree as they travel from its primary to its replicas.
+//! Signed frames and beginnings: the form in which versions of a tree travel from its primary to its replicas.
 //!
-//! Records chain, so that a replica sees what a carrier lost, repeated, reordered or damaged. Nothing in the chain is
-//! secret, and the KZG root is outside the commit id: only the signature keeps forgers out. A frame carries the
-//! whole entry, a [`Beginning`] says where an epoch begins. `SPEC.md` §24 is the normative text.
+//! Records form a chain, so that a replica detects whether a carrier lost, repeated, reordered or damaged frames.
+//! Nothing in the chain is secret, and the KZG root is outside the commit id: only the signature prevents forgery. A
+//! frame carries the whole entry; a [`Beginning`] says where an epoch begins. `SPEC.md` §24 is the normative text.
 //!
-//! A frame here is not one of the log's (`store::log`), which has a checksum and no signature. Not here: whether an
-//! entry follows from the one before it, whether its outcomes and effects lead to its record, carriers, and keeping
-//! keys.
+//! These frames differ from those of the log (`store::log`), which have a checksum and no signature. The replica checks
+//! that an entry follows the previous one, and that its outcomes and effects lead to its record.
 
 mod key;
 mod wire;
@@ -52,11 +51,11 @@ impl Frame {
         Self { entry, signature }
     }
 
-    /// Returns which of the pinned keys signed exactly this entry.
+    /// Returns the pinned key that signed exactly this entry.
     ///
-    /// It says nothing else. Whether the record follows from the one before it, whether the outcomes have the digest
-    /// that the record names, whether the effects lead to its state and whether the KZG root is that of the state, the
-    /// replica that applies the entry has to check.
+    /// It shows nothing else. The replica that applies the entry must check that the record follows the previous one,
+    /// that the outcomes have the digest that the record names, that the effects lead to its state, and that the KZG
+    /// root is that of the state.
     pub fn verify(&self, keys: &[PublicKey]) -> Result<PublicKey, SignatureError> {
         key::signer(&frame_message(&self.entry), &self.signature, keys)
     }
@@ -85,7 +84,7 @@ pub struct Beginning {
     pub params: TreeParams,
     /// The epoch that begins.
     pub epoch: u64,
-    /// The last version before it, and its commit id.
+    /// The last version before it, with its commit id.
     pub at: LogPosition,
     /// The signature over all of it.
     pub signature: [u8; SIGNATURE_BYTES],
@@ -103,10 +102,10 @@ impl Beginning {
         }
     }
 
-    /// Returns which of the pinned keys signed exactly this beginning.
+    /// Returns the pinned key that signed exactly this beginning.
     ///
-    /// It says nothing else: the reader has to check that it follows the tree, that it has the commit id, and that the
-    /// epoch is above all before.
+    /// It shows nothing else: the reader must check that it follows the tree, that it has the commit id, and that the
+    /// epoch is above all earlier ones.
     pub fn verify(&self, keys: &[PublicKey]) -> Result<PublicKey, SignatureError> {
         let message = beginning_message(&self.params, self.epoch, &self.at);
         key::signer(&message, &self.signature, keys)

@@ -1,7 +1,7 @@
 //! The wire form of frames and beginnings (`core/proto/trunkline/frame/v1/frame.proto`).
 //!
-//! Reading checks form and bounds, and no signature. It allocates no more than the bytes can stand for: outcomes
-//! and effects that are not compressed share the allocation of the bytes.
+//! Decoding checks form and bounds, but no signature. It allocates no more than the bytes can represent: outcomes and
+//! effects that are not compressed share the allocation of the bytes.
 
 use bytes::Bytes;
 use prost::Message;
@@ -12,22 +12,22 @@ use crate::record::{CommitRecord, RECORD_BYTES_MAX};
 use crate::store::log::{EFFECTS_BYTES_MAX, LogEntry, LogPosition, OUTCOMES_BYTES_MAX};
 use crate::wire::{self, DecodeError, FormError};
 
-/// The generated messages: never handed out, so that no unchecked frame is.
+/// The generated messages. They are private, so that no unchecked frame leaves this module.
 mod proto {
     #![allow(missing_docs, unreachable_pub, reason = "generated code")]
     include!(concat!(env!("OUT_DIR"), "/trunkline.frame.v1.rs"));
 }
 
-/// Longest encoded frame, bytes.
+/// Length of the longest encoded frame in bytes.
 pub const FRAME_BYTES_MAX: usize = RECORD_BYTES_MAX + 256 + OUTCOMES_BYTES_MAX + EFFECTS_BYTES_MAX;
-/// Longest encoded beginning, bytes.
+/// Length of the longest encoded beginning in bytes.
 pub const BEGINNING_BYTES_MAX: usize = 256;
 
 const CODEC_NONE: u32 = 0;
 const CODEC_LZ4: u32 = 1;
-/// Most bytes that one byte of an LZ4 block stands for: a byte that prolongs a match.
+/// Most bytes that one byte of an LZ4 block can represent: a byte that extends a match.
 const LZ4_RATIO_MAX: usize = 255;
-/// Bytes of long effects that are compressed to see whether the rest should be.
+/// Number of bytes of long effects that are compressed to see whether the rest should be.
 const SAMPLE_BYTES: usize = 16 << 10;
 
 const OUTCOMES: Part = Part {
@@ -44,7 +44,7 @@ const EFFECTS: Part = Part {
 /// A part of a frame that may be long.
 struct Part {
     name: &'static str,
-    /// The byte before its length: number and kind of its field.
+    /// The byte before its length: the number and kind of its field.
     key: u8,
     bytes_max: usize,
 }
@@ -66,7 +66,7 @@ struct Part {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Compression {
-    /// As they are.
+    /// No compression.
     #[default]
     None,
     /// A block of LZ4 each, if that makes the frame shorter.
@@ -90,14 +90,14 @@ pub enum EncodeFrameError {
     TooLong {
         /// Name of the part.
         part: &'static str,
-        /// Its length, bytes.
+        /// Its length in bytes.
         found: usize,
-        /// The greatest length, bytes.
+        /// The greatest length in bytes.
         max: usize,
     },
 }
 
-/// The reason why bytes are no frame.
+/// The reason why bytes are not a frame.
 ///
 /// ```
 /// use trunkline_core::frame::{DecodeFrameError, Frame};
@@ -107,10 +107,10 @@ pub enum EncodeFrameError {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeFrameError {
-    /// The bytes are not the message that was expected.
+    /// The bytes are not the expected message.
     #[error(transparent)]
     Form(#[from] DecodeError),
-    /// An unknown codec.
+    /// The codec is unknown.
     #[error("codec {0} is not known to this build; use the build that wrote the frame")]
     Codec(u32),
     /// Outcomes or effects are too long.
@@ -118,33 +118,33 @@ pub enum DecodeFrameError {
     TooLong {
         /// Name of the part.
         part: &'static str,
-        /// Its length, or the one that is stated, bytes.
+        /// Its length, or the declared one, in bytes.
         found: usize,
-        /// The greatest length, bytes.
+        /// The greatest length in bytes.
         max: usize,
     },
-    /// A length is declared that these bytes cannot have.
+    /// The declared length is impossible for these bytes.
     #[error("{found} bytes of {part} cannot stand for {declared}; the frame is damaged")]
     Declared {
         /// Name of the part.
         part: &'static str,
-        /// Its length, bytes.
+        /// Its length in bytes.
         found: usize,
-        /// The stated length before compression, bytes.
+        /// The declared length before compression, in bytes.
         declared: usize,
     },
-    /// Compressed bytes are no block of LZ4 of the declared length.
+    /// The compressed bytes are not a block of LZ4 of the declared length.
     #[error("the {part} are not a block of LZ4 of {declared} bytes; the frame is damaged")]
     Compressed {
         /// Name of the part.
         part: &'static str,
-        /// The stated length before compression, bytes.
+        /// The declared length before compression, in bytes.
         declared: usize,
     },
 }
 
 impl Frame {
-    /// Returns an encoding, or which bound the entry exceeds.
+    /// Returns an encoding, or the bound that the entry exceeds.
     pub fn encode(&self, compression: Compression) -> Result<Vec<u8>, EncodeFrameError> {
         let LogEntry {
             record,
@@ -168,7 +168,7 @@ impl Frame {
         Ok(message.encode_to_vec())
     }
 
-    /// Reads a frame. Only the bytes that [`Self::encode`] can give are accepted, but for LZ4, which has many blocks
+    /// Decodes a frame. Only the bytes that [`Self::encode`] can return are accepted, except that LZ4 has many blocks
     /// for the same content. Outcomes and effects that are not compressed share the allocation of the bytes.
     pub fn decode(bytes: &Bytes) -> Result<Self, DecodeFrameError> {
         let format = |message: &proto::Frame| message.format;
@@ -193,7 +193,7 @@ impl Frame {
     }
 }
 
-/// Returns a message with its long parts compressed, or as it was if that does not make it shorter.
+/// Returns a message with its long parts compressed, or the same message if that does not make it shorter.
 fn compressed(plain: proto::Frame) -> proto::Frame {
     if !seems_compressible(&plain.effects) {
         return plain;
@@ -224,7 +224,7 @@ fn seems_compressible(effects: &[u8]) -> bool {
     }
 }
 
-/// Returns a block of LZ4; of nothing, nothing.
+/// Returns a block of LZ4; empty for empty content.
 fn block(content: &[u8]) -> Bytes {
     match content {
         [] => Bytes::new(),
@@ -232,8 +232,8 @@ fn block(content: &[u8]) -> Bytes {
     }
 }
 
-/// Returns whether bytes are the one encoding of the message that was read from them. Long parts come last and are
-/// compared where they are, so that nothing long is encoded again.
+/// Returns whether bytes are the only encoding of the message that was decoded from them. Long parts come last and are
+/// compared in place, so that they are not encoded again.
 fn is_canonical(message: &proto::Frame, bytes: &[u8]) -> bool {
     let head = proto::Frame {
         outcomes: Bytes::new(),
@@ -268,7 +268,7 @@ impl Part {
         }
     }
 
-    /// Returns what the bytes on the wire stand for.
+    /// Returns the content that the bytes on the wire represent.
     fn content(&self, codec: u32, bytes: Bytes, declared: u32) -> Result<Bytes, DecodeFrameError> {
         let declared = declared as usize;
         match codec {
@@ -335,7 +335,7 @@ impl Beginning {
         message.encode_to_vec()
     }
 
-    /// Reads a beginning; only the bytes that [`Self::encode`] gives are accepted.
+    /// Decodes a beginning. Only the bytes that [`Self::encode`] returns are accepted.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let format = |message: &proto::Beginning| message.format;
         let message = wire::decode_canonical(bytes, BEGINNING_BYTES_MAX, format)?;

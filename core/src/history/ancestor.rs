@@ -1,13 +1,13 @@
 //! Proofs that a commit id is in the history of a trusted one.
 //!
-//! Not here: what the older version holds. A proof against the older commit id shows that.
+//! A proof against the older commit id shows the content of that version.
 
 use super::{HISTORY, Inclusion, InclusionError};
 use crate::hash::Digest;
 use crate::record::CommitRecord;
 
-/// Shows that a commit id is that of an older version in the history of a head. It proves nothing
-/// before [`Self::verify`] has accepted it.
+/// Shows that a commit id is that of an older version in the history of a head. It proves nothing until
+/// [`Self::verify`] has accepted it.
 ///
 /// ```
 /// use trunkline_core::history::{AncestorProof, HISTORY, Inclusion, MountainRange};
@@ -37,9 +37,9 @@ pub struct AncestorProof {
     pub head: CommitRecord,
     /// The older version.
     pub version: u64,
-    /// Its commit id.
+    /// The commit id of the older version.
     pub commit_id: Digest,
-    /// Its place among the commit ids of versions 0 to `head.version - 1`.
+    /// The proof that it is among the commit ids of versions 0 to `head.version - 1`.
     pub inclusion: Inclusion,
 }
 
@@ -52,11 +52,11 @@ pub struct AncestorProof {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ancestor {
-    /// The tree of both.
+    /// The id of the tree of both versions.
     pub tree_id: Digest,
     /// The older version.
     pub version: u64,
-    /// Its commit id: as good as trusted from now on.
+    /// The commit id of the older version. It can be trusted from now on.
     pub commit_id: Digest,
     /// Version of the trusted head.
     pub head_version: u64,
@@ -74,12 +74,12 @@ pub enum VerifyAncestorError {
     /// The record is not that of the trusted head.
     #[error("the carried record has another commit id than the trusted one")]
     HeadCommit,
-    /// The history of a head ends before it.
+    /// The version is not older than the head.
     #[error("version {version} is not before version {head}, that of the head")]
     NotOlder {
         /// The version claimed to be older.
         version: u64,
-        /// That of the head.
+        /// The version of the head.
         head: u64,
     },
     /// The commit id is not shown to be in the head's history.

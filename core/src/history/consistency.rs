@@ -1,10 +1,8 @@
 //! Proofs that one history continues another.
 //!
-//! A client with two heads of one tree learns that nothing before the older head was changed since. Not here:
-//! what happened between them.
-//! Source: RFC 6962, section 2.1.2, and RFC 9162, section 2.1.4. There a proof leads to both roots from
-//! nodes that they share; in a mountain range those are the peaks of the older one, and what follows is
-//! appended to them.
+//! A client with two heads of one tree learns that nothing before the older head has changed since. Source: RFC 6962,
+//! section 2.1.2, and RFC 9162, section 2.1.4. There a proof leads to both roots from nodes that they share; in a
+//! mountain range those are the peaks of the older one, to which the later items are appended.
 
 use alloc::vec::Vec;
 
@@ -15,8 +13,8 @@ use super::{HISTORY, MountainRange};
 use crate::hash::Digest;
 use crate::record::CommitRecord;
 
-/// Shows that the history of a head begins with that of an older head, followed by the older head
-/// itself. It proves nothing before [`Self::verify`] has accepted it.
+/// Shows that the history of a head begins with that of an older head, followed by the older head itself. It proves
+/// nothing until [`Self::verify`] has accepted it.
 ///
 /// ```
 /// use trunkline_core::history::{ConsistencyProof, HISTORY, MountainRange};
@@ -57,7 +55,7 @@ pub struct ConsistencyProof {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Consistent {
-    /// The tree of both.
+    /// The id of the tree of both heads.
     pub tree_id: Digest,
     /// Version of the older head.
     pub older_version: u64,
@@ -94,30 +92,30 @@ pub enum VerifyConsistencyError {
     NotOlder {
         /// Version of the older head.
         older: u64,
-        /// That of the head.
+        /// The version of the head.
         head: u64,
     },
-    /// The older history has another number of peaks.
+    /// The number of peaks of the older history is wrong.
     #[error("the older head's history has {expected} peaks, the proof {found}")]
     PeakCount {
-        /// How many follow from its version.
+        /// The number that follows from its version.
         expected: usize,
-        /// How many there are.
+        /// The number in the proof.
         found: usize,
     },
     /// The peaks are not those of the older head.
     #[error("the peaks do not lead to the older head's history digest")]
     OlderHistory,
-    /// Another number of nodes follows.
+    /// The number of nodes is wrong.
     #[error("the head's history follows in {expected} nodes, the proof has {found}")]
     NodeCount {
-        /// How many follow from the versions.
+        /// The number that follows from the versions.
         expected: usize,
-        /// How many there are.
+        /// The number in the proof.
         found: usize,
     },
     /// The nodes do not lead to the head.
-    #[error("the older history and what follows do not lead to the head's history digest")]
+    #[error("the older history and the nodes after it do not lead to the head's history digest")]
     HeadHistory,
     /// The head follows the older head, but its record names another parent.
     #[error(
@@ -176,9 +174,8 @@ impl ConsistencyProof {
         })
     }
 
-    /// Checks what can be checked without the older head's record: that the head's history has the older
-    /// version's commit id in its place. That the history before it is the one that the older head speaks
-    /// of is not part of it.
+    /// Makes the checks that do not need the older head's record: that the head's history has the older version's
+    /// commit id at its position. It does not check that the history before it is that of the older head.
     pub fn check_head(
         &self,
         older_version: u64,
@@ -202,7 +199,7 @@ impl ConsistencyProof {
         })
     }
 
-    /// Appends the older head and what follows, which gives the head's history.
+    /// Appends the older head and the later nodes, which gives the head's history.
     fn follow(
         &self,
         mut range: MountainRange,

@@ -1,6 +1,5 @@
 //! Proofs that an item is in a mountain range: the siblings on its path to its peak, and the other peaks.
 //!
-//! Not here: what the items are, and whose digest is trusted.
 //! Source: the audit path of RFC 9162, section 2.1.3, for a range of peaks.
 
 use alloc::vec::Vec;
@@ -34,7 +33,7 @@ pub struct Inclusion {
     pub peaks: Vec<Digest>,
 }
 
-/// The reason why an item is not shown to be in a range.
+/// The reason why a proof does not show that an item is in a range.
 ///
 /// ```
 /// use trunkline_core::history::{HISTORY, Inclusion, InclusionError};
@@ -47,28 +46,28 @@ pub enum InclusionError {
     /// The range has no such item.
     #[error("there is no item {index} in a range of {count}")]
     Index {
-        /// Place of the item, from 0.
+        /// Index of the item, from 0.
         index: u64,
-        /// Items of the range.
+        /// Number of items in the range.
         count: u64,
     },
-    /// The path from the item to its peak has another length.
+    /// The number of siblings on the path from the item to its peak is wrong.
     #[error("the item has {expected} siblings on the path to its peak, the proof has {found}")]
     SiblingCount {
-        /// How many follow from index and count.
+        /// The number that follows from index and count.
         expected: usize,
-        /// How many there are.
+        /// The number in the proof.
         found: usize,
     },
-    /// The range has another number of peaks.
+    /// The number of peaks is wrong.
     #[error("the range has {expected} other peaks, the proof has {found}")]
     PeakCount {
-        /// How many follow from the count.
+        /// The number that follows from the count.
         expected: usize,
-        /// How many there are.
+        /// The number in the proof.
         found: usize,
     },
-    /// Item, siblings and peaks lead to another digest.
+    /// The item, siblings and peaks lead to another digest.
     #[error("item, siblings and peaks do not lead to the digest of the range")]
     Digest,
 }
@@ -107,8 +106,8 @@ impl Inclusion {
         }
     }
 
-    /// Returns the digest of the peak above the item. A peak's first index is a multiple of its items, so the
-    /// bits of the index say on which side each sibling stands.
+    /// Returns the digest of the peak above the item. A peak's first index is a multiple of its number of items, so the
+    /// bits of the index say on which side each sibling is.
     fn fold(&self, domains: &RangeDomains, index: u64, item: &[u8]) -> Digest {
         let levels = self.siblings.iter().zip(0_u32..);
         levels.fold(domains.leaf.hash(item), |digest, (sibling, level)| {
@@ -157,7 +156,7 @@ impl Inclusion {
     }
 }
 
-/// Returns the peak that an item lies under.
+/// Returns the peak above an item.
 fn peak_above(count: u64, index: u64) -> Option<Subtree> {
     peaks(count).find(|peak| index >> peak.height == peak.first >> peak.height)
 }

@@ -1,11 +1,10 @@
 //! Merkle mountain ranges: an append-only list of digests, summed up by its peaks.
 //!
-//! Used twice: over the earlier commit ids (the history digest) and over the outcomes of one
-//! version. [`Inclusion`] shows an item in a range, [`AncestorProof`] an older commit id below a
-//! trusted one, [`ConsistencyProof`] that one history continues another.
+//! They are used twice: over the earlier commit ids (the history digest) and over the outcomes of one version.
+//! [`Inclusion`] shows an item in a range, [`AncestorProof`] an older commit id below a trusted one,
+//! [`ConsistencyProof`] that one history continues another.
 //!
-//! Not here: storage of anything but the peaks (`store::history_file`).
-//! Source: Todd, "Merkle Mountain Ranges" (opentimestamps, 2012).
+//! `store::history_file` stores the other nodes. Source: Todd, "Merkle Mountain Ranges" (opentimestamps, 2012).
 
 mod ancestor;
 mod consistency;
@@ -102,13 +101,13 @@ pub struct MountainRange {
 }
 
 impl MountainRange {
-    /// Restores a range from what [`Self::count`] and [`Self::peaks`] gave; `None` if the number of
-    /// peaks does not fit the count.
+    /// Restores a range from the results of [`Self::count`] and [`Self::peaks`]; `None` if the number of peaks does not
+    /// match the count.
     pub fn from_parts(count: u64, peaks: Vec<Digest>) -> Option<Self> {
         (peaks.len() == count.count_ones() as usize).then_some(Self { count, peaks })
     }
 
-    /// Returns how many items were appended.
+    /// Returns the number of appended items.
     pub fn count(&self) -> u64 {
         self.count
     }
@@ -143,7 +142,7 @@ impl MountainRange {
         self.append_subtree(domains, 0, domains.leaf.hash(item), note);
     }
 
-    /// Appends the `1 << height` items of a perfect subtree at once. No peak is lower than it.
+    /// Appends the `1 << height` items of a perfect subtree at once. No peak may be lower than it.
     fn append_subtree(
         &mut self,
         domains: &RangeDomains,

@@ -1,8 +1,8 @@
-//! Perfect subtrees of a mountain range: which ones exist, and the positions of their digests.
+//! The perfect subtrees of a mountain range, and the positions of their digests.
 //!
-//! Pure arithmetic of counts. Not here: any digest.
+//! This is pure arithmetic on counts, without digests.
 
-/// `1 << height` items from `first` on, which is a multiple of that.
+/// The `1 << height` items from `first` on, which is a multiple of that number.
 ///
 /// ```
 /// use trunkline_core::history::{Subtree, peaks};
@@ -19,12 +19,12 @@
 pub struct Subtree {
     /// Index of its first item.
     pub first: u64,
-    /// Levels above the items.
+    /// Number of levels above the items.
     pub height: u32,
 }
 
 impl Subtree {
-    /// Returns how many nodes, counting items as nodes, are created before its topmost one (post-order). After item
+    /// Returns the number of nodes, including items, that are created before its topmost one (post-order). After item
     /// 2⁶², returns a number that no node has.
     pub fn position(&self) -> u64 {
         let last = self.first + ((1 << self.height) - 1);
@@ -32,8 +32,8 @@ impl Subtree {
     }
 }
 
-/// Returns how many nodes a range of `count` items has, counting items as nodes. For more than 2⁶² items, returns
-/// a number that no file holds.
+/// Returns the number of nodes, including items, of a range of `count` items. For more than 2⁶² items, returns a number
+/// that no file holds.
 ///
 /// ```
 /// assert_eq!(trunkline_core::history::node_count(4), 7);
@@ -42,7 +42,7 @@ pub fn node_count(count: u64) -> u64 {
     count.saturating_mul(2) - u64::from(count.count_ones())
 }
 
-/// Returns the subtrees that the peaks of a range stand for, the largest first.
+/// Returns the subtrees below the peaks of a range, the largest first.
 pub fn peaks(count: u64) -> impl Iterator<Item = Subtree> {
     let heights = (0..u64::BITS).rev();
     heights
@@ -54,8 +54,8 @@ pub fn peaks(count: u64) -> impl Iterator<Item = Subtree> {
         })
 }
 
-/// Returns the subtrees by which a range of `from` items becomes one of `to`, in order: each the largest that
-/// may follow. None if `from` is 0 or no less than `to`.
+/// Returns the subtrees that extend a range of `from` items to one of `to`, in order, each as large as possible. There
+/// are none if `from` is 0 or not less than `to`.
 ///
 /// ```
 /// use trunkline_core::history::extension;

@@ -1,6 +1,6 @@
 //! Proofs over the history as bytes: the messages of `proto/trunkline/proof/v1/history.proto`.
 //!
-//! Not here: whether they prove anything.
+//! Decoding does not verify.
 
 use alloc::vec::Vec;
 
@@ -11,17 +11,17 @@ use crate::params::FORMAT;
 use crate::record::CommitRecord;
 use crate::wire::{self, DecodeError, FormError};
 
-/// The generated messages: never handed out, so that no unchecked proof is.
+/// The generated messages. They are private, so that no unchecked proof leaves this module.
 mod proto {
     #![allow(missing_docs, unreachable_pub, reason = "generated code")]
     include!(concat!(env!("OUT_DIR"), "/history/trunkline.proof.v1.rs"));
 }
 
-/// Longest encoded proof over the history, bytes. None that [`AncestorProof::encode`] or
-/// [`ConsistencyProof::encode`] gives is longer.
+/// Length of the longest encoded proof over the history in bytes. [`AncestorProof::encode`] and
+/// [`ConsistencyProof::encode`] return none that is longer.
 pub const HISTORY_PROOF_BYTES_MAX: usize = 16 * 1024;
 
-/// Most siblings of an item: it lies below a peak of a height of at most 63.
+/// Most siblings of an item, which is below a peak of a height of at most 63.
 const SIBLINGS_MAX: usize = 63;
 /// Most subtrees by which a range grows: up to a peak of 2⁶³ items, and down again.
 const NODES_MAX: usize = 128;
@@ -34,7 +34,7 @@ impl Inclusion {
         })
     }
 
-    /// Encodes siblings and peaks, each in a row.
+    /// Encodes siblings and peaks, each as a sequence.
     pub(crate) fn encode(&self) -> Result<(Vec<u8>, Vec<u8>), FormError> {
         Ok((
             wire::row(&self.siblings, "siblings", SIBLINGS_MAX)?,
@@ -44,7 +44,7 @@ impl Inclusion {
 }
 
 impl AncestorProof {
-    /// Reads a proof; only the bytes that [`Self::encode`] gives are accepted.
+    /// Decodes a proof. Only the bytes that [`Self::encode`] returns are accepted.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let format = |message: &proto::AncestorProof| message.format;
         let message = wire::decode_canonical(bytes, HISTORY_PROOF_BYTES_MAX, format)?;
@@ -56,7 +56,7 @@ impl AncestorProof {
         })
     }
 
-    /// Returns the canonical bytes, or which bound the proof exceeds.
+    /// Returns the canonical bytes, or the bound that the proof exceeds.
     pub fn encode(&self) -> Result<Vec<u8>, FormError> {
         let (siblings, peaks) = self.inclusion.encode()?;
         let message = proto::AncestorProof {
@@ -72,7 +72,7 @@ impl AncestorProof {
 }
 
 impl ConsistencyProof {
-    /// Reads a proof; only the bytes that [`Self::encode`] gives are accepted.
+    /// Decodes a proof. Only the bytes that [`Self::encode`] returns are accepted.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let format = |message: &proto::ConsistencyProof| message.format;
         let message = wire::decode_canonical(bytes, HISTORY_PROOF_BYTES_MAX, format)?;
@@ -84,7 +84,7 @@ impl ConsistencyProof {
         })
     }
 
-    /// Returns the canonical bytes, or which bound the proof exceeds.
+    /// Returns the canonical bytes, or the bound that the proof exceeds.
     pub fn encode(&self) -> Result<Vec<u8>, FormError> {
         let older = self.older.as_ref().map(wire::record).transpose()?;
         let message = proto::ConsistencyProof {

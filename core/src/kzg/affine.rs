@@ -1,13 +1,13 @@
 //! Many additions of points in affine form that share one inversion.
 //!
-//! Not here: which points are to be added.
+//! The caller chooses the points.
 
 use ark_bls12_381::{Fq, G1Affine, G1Projective};
 use ark_ec::{AffineRepr, CurveGroup};
 use ark_ff::{AdditiveGroup, BigInt, Field, Zero};
 
-/// A point in affine form. (0, 0), which is not on the curve, stands for the identity: so a point
-/// is 96 bytes without a flag.
+/// A point in affine form. (0, 0), which is not on the curve, represents the identity, so that a point is 96 bytes
+/// without a flag.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Affine {
     x: Fq,
@@ -30,7 +30,7 @@ impl Affine {
         x.into_iter().chain(y)
     }
 
-    /// The point that has these [`Self::limbs`]. They are not checked.
+    /// Returns the point with these [`Self::limbs`]. They are not checked.
     pub(super) fn of_limbs([x0, x1, x2, x3, x4, x5, y @ ..]: &[u64; 12]) -> Self {
         Self {
             x: Fq::new_unchecked(BigInt([*x0, *x1, *x2, *x3, *x4, *x5])),
@@ -65,12 +65,12 @@ impl From<Affine> for G1Affine {
     }
 }
 
-/// Adds to each point on the left the point at the same index on the right. Points without one stay unchanged.
+/// Adds to each point on the left the point at the same index on the right. Points without a partner are unchanged.
 ///
-/// One inversion serves all (Montgomery's trick), so that an addition costs 5 multiplications and
-/// a squaring. `scratch` saves an allocation from call to call.
+/// One inversion serves all (Montgomery's trick), so that an addition costs 5 multiplications and a squaring. `scratch`
+/// saves an allocation from call to call.
 pub(super) fn add_each(left: &mut [Affine], right: &[Affine], scratch: &mut Vec<Fq>) {
-    // The product of all divisors before each.
+    // The product of all divisors before each one.
     scratch.clear();
     scratch.resize(left.len().min(right.len()), Fq::ONE);
     let mut product = Fq::ONE;

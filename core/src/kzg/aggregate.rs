@@ -1,17 +1,16 @@
-//! One opening for many: slots of several commitments, shown by two points of G1, however many they are.
+//! One opening for many slots of several commitments: two points of G1, however many slots there are.
 //!
-//! The scheme of Boneh, Drake, Fisch, Gabizon, "Efficient polynomial commitment schemes for multiple
-//! points and polynomials" (ePrint 2020/081), section 4.1, which needs [τ]₂ alone. With p_v the
-//! polynomial of version v, S_v its opened points, Z_v their vanishing polynomial and r_v the values
-//! interpolated on them, the prover commits to
+//! The scheme of Boneh, Drake, Fisch, Gabizon, "Efficient polynomial commitment schemes for multiple points and
+//! polynomials" (ePrint 2020/081), section 4.1, which needs [τ]₂ alone. With p_v the polynomial of version v, S_v its
+//! opened points, Z_v their vanishing polynomial and r_v the values interpolated on them, the prover commits to
 //!
-//! `h(X) = Σ_v γ^v·(p_v(X) - r_v(X))/Z_v(X)`, as W, and with z drawn after it, to
-//! `(Σ_v γ^v·(p_v(X) - r_v(z))/Z_v(z) - h(X))/(X - z)`, as W′.
+//! `h(X) = Σ_v γ^v·(p_v(X) - r_v(X))/Z_v(X)`, as W, and with z drawn after it, to `(Σ_v γ^v·(p_v(X) - r_v(z))/Z_v(z) -
+//! h(X))/(X - z)`, as W′.
 //!
-//! (The paper's numerator multiplied by 1/Z_T(z): no vanishing polynomial of all points is needed.)
-//! Everything is reckoned in weights of single slots: 1/Z_v(X) = Σ_i 1/(Z_v′(ω^i)·(X - ω^i)).
+//! (The paper's numerator multiplied by 1/Z_T(z): no vanishing polynomial of all points is needed.) Everything is
+//! computed in weights of single slots: 1/Z_v(X) = Σ_i 1/(Z_v′(ω^i)·(X - ω^i)).
 //!
-//! Not here: which slots a proof opens, and pairings.
+//! The caller chooses the slots, and `check` has the pairings.
 
 use alloc::vec::Vec;
 
@@ -41,7 +40,7 @@ pub struct OpenedVersion {
     pub version: u64,
     /// The commitment to its slots.
     pub commitment: G1Bytes,
-    /// Slots, ascending, and their values: slot digests with the top two bits cleared.
+    /// Slots, ascending, with their values: slot digests with the top two bits cleared.
     pub slots: Vec<(Slot, [u8; 32])>,
 }
 
@@ -66,13 +65,13 @@ pub struct OpenedVersion {
 pub struct AggregateProof {
     /// W: the commitment to the combined quotient.
     pub quotient: G1Bytes,
-    /// W′: the opening of the combined polynomial at the point that W decides.
+    /// W′: the opening of the combined polynomial at the point that W determines.
     pub opening: G1Bytes,
 }
 
 /// The numbers that prover and verifier both derive before W is known.
 pub(super) struct Combination {
-    /// Digest that γ was drawn from; binds every version, commitment, slot and value.
+    /// Digest from which γ was drawn. It binds every version, commitment, slot and value.
     pub(super) seed: Digest,
     /// γ^v/Z_v′(ω^i) for each version and each of its slots.
     pub(super) weights: Vec<Vec<Fr>>,
@@ -84,7 +83,7 @@ pub(super) struct AtPoint {
     /// 1/(z - ω^i), which the prover needs later.
     #[cfg(feature = "state")]
     pub(super) inverses: [Fr; WIDTH],
-    /// γ^v/Z_v(z): what each commitment counts.
+    /// γ^v/Z_v(z): the factor of each commitment.
     pub(super) factors: Vec<Fr>,
     /// Σ_v γ^v·r_v(z)/Z_v(z)
     pub(super) value: Fr,
@@ -127,8 +126,8 @@ impl Combination {
         AGGREGATE_WEIGHT.hash(&bytes)
     }
 
-    /// Draws z after W; `None` if it is one of the points that can be opened, which no prover can
-    /// make happen and no verifier accepts, or if a value is no canonical field element.
+    /// Draws z after W; `None` if z is one of the points that can be opened, which no prover can cause and no verifier
+    /// accepts, or if a value is not a canonical field element.
     pub(super) fn at_point(
         &self,
         versions: &[OpenedVersion],

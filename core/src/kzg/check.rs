@@ -1,7 +1,7 @@
-//! Many openings and aggregates, checked with a single pairing check.
+//! Checks many openings and aggregates with a single pairing check.
 //!
-//! Each of them claims that e(left, H) = e(right, [τ]₂) for two sums of points; the claims are added up
-//! with random weights. Not here: what an opened value means.
+//! Each of them claims that e(left, H) = e(right, [τ]₂) for two sums of points; the claims are added up with random
+//! weights.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -16,7 +16,7 @@ use super::scalar::decode_scalar;
 use super::verify::{Opening, VerifyOpeningError, pairings_agree};
 use crate::hash::{Digest, OPENING_BATCH};
 
-/// Fewer points than this are multiplied one by one.
+/// Number of points below which they are multiplied one by one.
 const SHARED_MULTIPLICATION_MIN: usize = 5;
 
 /// The first malformed opening of several.
@@ -32,24 +32,24 @@ const SHARED_MULTIPLICATION_MIN: usize = 5;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("opening {index}: {error}")]
 pub struct VerifyOpeningsError {
-    /// Its place in the list, from 0.
+    /// Index of the opening in the list, from 0.
     pub index: usize,
-    /// The malformed input.
+    /// The error of the opening.
     pub error: VerifyOpeningError,
 }
 
 /// Checks many openings, of one commitment or of several, with two pairings in all.
 ///
-/// `Ok(true)` if every opening holds, which an empty list does. As [`Checks::hold`].
+/// Returns `Ok(true)` if every opening holds, also for an empty list, as [`Checks::hold`] does.
 pub fn verify_openings(openings: &[Opening]) -> Result<bool, VerifyOpeningsError> {
     let mut checks = Checks::default();
     openings.iter().for_each(|opening| checks.opening(*opening));
     checks.hold()
 }
 
-/// Checks one aggregate. `Ok(false)` means well-formed and false.
+/// Checks one aggregate. `Ok(false)` means well-formed but false.
 ///
-/// Versions, and the slots of each, must ascend; the caller ensures that.
+/// The caller must ensure that versions ascend, and the slots of each version.
 ///
 /// ```
 /// use trunkline_core::kzg::{AggregateProof, G1Bytes, OpenedVersion, Slot, verify_aggregate};
@@ -100,29 +100,28 @@ impl Checks {
         self.claims.push(Claim::Opening(opening));
     }
 
-    /// Adds an aggregate: versions ascending, and the slots of each.
+    /// Adds an aggregate. Versions must ascend, and the slots of each version.
     pub fn aggregate(&mut self, versions: Vec<OpenedVersion>, proof: AggregateProof) {
         self.claims.push(Claim::Aggregate(versions, proof));
     }
 
-    /// Returns how many were added.
+    /// Returns the number of added claims.
     pub fn len(&self) -> usize {
         self.claims.len()
     }
 
-    /// Returns whether none was added.
+    /// Returns whether no claim was added.
     pub fn is_empty(&self) -> bool {
         self.claims.is_empty()
     }
 
-    /// Returns whether all of them hold, by two pairings in all.
+    /// Returns whether all of them hold, with two pairings in total.
     ///
-    /// They are added up with weights r_i of 128 bits drawn from a hash over every byte of every
-    /// claim. A list with a false one passes with probability at most 2^-127 over that hash (Bellare,
-    /// Garay, Rabin, EUROCRYPT 1998, small exponents; sound because every point is checked to be in
-    /// the prime-order subgroup).
+    /// They are added up with weights r_i of 128 bits drawn from a hash over every byte of every claim. A list with a
+    /// false claim passes with probability at most 2^-127 over that hash (Bellare, Garay, Rabin, EUROCRYPT 1998, small
+    /// exponents; sound because every point is checked to be in the prime-order subgroup).
     ///
-    /// Malformed input is an error that names the first claim it is in.
+    /// Malformed input is an error that names the first malformed claim.
     pub fn hold(&self) -> Result<bool, VerifyOpeningsError> {
         if self.claims.is_empty() {
             return Ok(true);
@@ -146,7 +145,7 @@ impl Checks {
     }
 }
 
-/// The weighted sum of claims so far, as points and scalars that wait for one multiplication.
+/// The weighted sum of claims so far, as points and scalars for one multiplication.
 #[derive(Default)]
 struct Fold {
     left: Sum,
@@ -155,7 +154,7 @@ struct Fold {
     value: Fr,
 }
 
-/// Points and what each counts; those added under the same bytes share a place.
+/// Points with their scalars; those added with the same bytes share an index.
 #[derive(Default)]
 struct Sum {
     places: BTreeMap<G1Bytes, usize>,
@@ -164,7 +163,7 @@ struct Sum {
 }
 
 impl Sum {
-    /// Adds a point, and returns its place.
+    /// Adds a point, and returns its index.
     fn add(&mut self, bytes: &G1Bytes, scalar: Fr) -> Result<usize, PointError> {
         if let Some(&place) = self.places.get(bytes) {
             self.scalars[place] += scalar;
@@ -253,16 +252,16 @@ impl Fold {
     }
 }
 
-/// Nonzero 128-bit weights, drawn from a seed that binds everything they are to weigh.
+/// Nonzero 128-bit weights, drawn from a seed that binds everything that they weigh.
 ///
-/// Seeds are hashed from at least 137 bytes and weights from 40, so neither reads as the other.
+/// Seeds are hashed from at least 137 bytes and weights from 40, so neither can be taken for the other.
 pub(super) struct Weights {
     seed: Digest,
 }
 
 impl Weights {
-    /// Seed: the number of claims as u64 little-endian; then of each opening 0 and
-    /// `commitment ‖ z ‖ y ‖ proof`, of each aggregate 1, the digest that its γ is drawn from, W, W′.
+    /// Seed: the number of claims as u64 little-endian; then of each opening 0 and `commitment ‖ z ‖ y ‖ proof`, of
+    /// each aggregate 1, the digest from which its γ is drawn, W, W′.
     fn of_claims(claims: &[Claim]) -> Self {
         let mut bytes = Vec::with_capacity(8 + 161 * claims.len());
         bytes.extend_from_slice(&(claims.len() as u64).to_le_bytes());

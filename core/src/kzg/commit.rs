@@ -1,9 +1,9 @@
-//! Commitments from fixed-base tables: to 128 values at once, or by what changed.
+//! Computes commitments from fixed-base tables: to 128 values at once, or by the changes.
 //!
-//! All points share the few doublings between the columns of the tables, and all additions of one
-//! round share one inversion.
+//! All points share the few doublings between the columns of the tables, and all additions of one round share one
+//! inversion.
 //!
-//! Not here: how many threads. One commitment is a core's work of about a millisecond.
+//! One commitment takes one core about a millisecond. The caller chooses the number of threads.
 
 use std::sync::OnceLock;
 
@@ -20,12 +20,12 @@ use super::tables::{COLUMNS, Digits, Tables};
 use crate::parallel;
 use crate::params::WIDTH;
 
-/// Fewer additions than this don't share an inversion: it would cost more than it saves.
+/// Number of additions below which they do not share an inversion: it would cost more than it saves.
 const SHARED_ADDITIONS_MIN: usize = 40;
-/// Fewest changes that are worth waking a thread.
+/// Least number of changes that are worth waking another thread.
 const SHARDED_CHANGES_MIN: usize = 32;
 
-/// A commitment as a point of the curve, carried from version to version.
+/// A commitment as a point of the curve, which is updated from version to version.
 ///
 /// ```
 /// use trunkline_core::kzg::{CommitmentPoint, G1Bytes};
@@ -40,7 +40,7 @@ impl CommitmentPoint {
     /// The commitment to the empty state.
     pub const IDENTITY: Self = Self(G1Projective::ZERO);
 
-    /// Returns the KZG root. Costs one inversion: ask for it when the bytes are needed.
+    /// Returns the KZG root. Costs one inversion, so call it only when the bytes are needed.
     pub fn to_bytes(&self) -> G1Bytes {
         G1Bytes(encode_g1(&self.0.into_affine()))
     }
@@ -68,7 +68,7 @@ impl TryFrom<G1Bytes> for CommitmentPoint {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlotChange {
-    /// Which slot.
+    /// The slot.
     pub slot: Slot,
     /// Its value in the commitment that is updated.
     pub old: Fr,
@@ -94,11 +94,11 @@ pub struct SlotChange {
 pub struct Committer {
     tables: Tables,
     pub(super) domain: Domain,
-    /// For each slot, once it is needed, the opening that a value of 1 there and 0 elsewhere has.
+    /// For each slot, once it is needed, the opening for a value of 1 there and 0 elsewhere.
     pub(super) unit_openings: Box<[OnceLock<G1Affine>; WIDTH]>,
 }
 
-/// The 128th roots of unity and what the openings need of them.
+/// The 128th roots of unity, and the values that openings derive from them.
 pub(super) struct Domain {
     /// ω^i
     pub(super) roots: [Fr; WIDTH],
@@ -119,12 +119,12 @@ impl Domain {
 }
 
 impl Committer {
-    /// Builds the tables and uses them.
+    /// Builds the tables and a committer with them.
     pub fn new(setup: &Setup) -> Self {
         Self::with_tables(Tables::build(setup))
     }
 
-    /// Uses tables that were built before.
+    /// Creates a committer with tables that were built earlier.
     pub fn with_tables(tables: Tables) -> Self {
         Self {
             tables,
@@ -133,24 +133,24 @@ impl Committer {
         }
     }
 
-    /// Returns the tables, to keep them.
+    /// Returns the tables, for storing.
     pub fn tables(&self) -> &Tables {
         &self.tables
     }
 
-    /// The commitment to the polynomial with these values on the 128th roots of unity.
+    /// Returns the commitment to the polynomial with these values on the 128th roots of unity.
     pub fn commit(&self, values: &[Fr; WIDTH]) -> CommitmentPoint {
         CommitmentPoint(self.combine(Slot::all().zip(values.iter().copied())))
     }
 
-    /// Returns the commitment after some slots changed: C + Σ (new - old)·L_i. Its cost grows with
-    /// the number of changes; one whose values are equal costs nothing.
+    /// Returns the commitment after some slots changed: C + Σ (new - old)·L_i. Its cost grows with the number of
+    /// changes; a change with equal values costs nothing.
     pub fn update(&self, point: &CommitmentPoint, changes: &[SlotChange]) -> CommitmentPoint {
         self.update_on(None, point, changes)
     }
 
-    /// Works like [`Self::update`], on a number of threads if there are many changes: the calling one, and others of a
-    /// pool.
+    /// Works like [`Self::update`]. If there are many changes, it uses several threads: the calling one, and others of
+    /// a pool.
     pub fn update_on(
         &self,
         pool: Option<(&ThreadPool, usize)>,

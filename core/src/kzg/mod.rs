@@ -1,15 +1,14 @@
 //! The commitment to a root node: KZG over BLS12-381 on the 128 slots.
 //!
-//! The 128 slot digests, each read as a big-endian integer with its top two bits cleared, are the
-//! values of a polynomial of degree below 128 on the 128th roots of unity: slot `i` at `ω^i`. The
-//! *KZG root* is the commitment to that polynomial (Kate, Zaverucha, Goldberg, ASIACRYPT 2010)
-//! under the public Ethereum ceremony, so an opening of one slot is exactly what the
-//! point-evaluation precompile of EIP-4844 checks.
+//! The 128 slot digests, each read as a big-endian integer with its top two bits cleared, are the values of a
+//! polynomial of degree below 128 on the 128th roots of unity: slot `i` at `ω^i`. The *KZG root* is the commitment to
+//! that polynomial (Kate, Zaverucha, Goldberg, ASIACRYPT 2010) under the public Ethereum ceremony, so an opening of one
+//! slot is exactly what the point-evaluation precompile of EIP-4844 checks.
 //!
 //! | file | holds |
 //! | --- | --- |
-//! | `point` | 48-byte points of G1, one encoding each |
-//! | `scalar` | slots, field elements, one encoding each |
+//! | `point` | 48-byte points of G1, with one encoding each |
+//! | `scalar` | slots and field elements, with one encoding each |
 //! | `verify` | one opening; the only point of the setup that a verifier needs |
 //! | `aggregate` | one opening for many slots: the part that prover and verifier share |
 //! | `check` | many openings and aggregates with one pairing check |
@@ -19,8 +18,7 @@
 //! | `commit` | commitment, update (feature `state`) |
 //! | `open` | opening proofs (feature `state`) |
 //!
-//! Not here: which digest is in which slot (`tree`), which slots a proof opens (`proof`), and file
-//! access.
+//! The `tree` determines the digest in each slot, and `proof` the slots that a proof opens.
 
 #[cfg(feature = "state")]
 mod affine;

@@ -1,7 +1,7 @@
-//! Opening proofs: the commitment to (p(X) - y)/(X - z), from values alone, without a transform; or
-//! from the opening of the same slot before some values changed.
+//! Makes opening proofs: the commitment to (p(X) - y)/(X - z), from values only, without a transform; or from the
+//! opening of the same slot before some values changed.
 //!
-//! Not here: the parts of an aggregate that its verifier also derives (`aggregate`).
+//! `aggregate` has the parts of an aggregate that its verifier also derives.
 
 use ark_bls12_381::{Fr, G1Affine};
 use ark_ec::CurveGroup;
@@ -27,14 +27,14 @@ impl Committer {
         self.commit(&self.quotient_at_slot(values, slot))
     }
 
-    /// Returns the opening of a slot after some slots changed, from the one before: openings are linear in the
+    /// Returns the opening of a slot after some slots changed, from the previous opening: openings are linear in the
     /// values, so that the opening of the differences is added. The slot itself may be among the changes.
     ///
-    /// A slot that changed has one value in the quotient of the differences, and the opened slot has
-    /// another; so the cost grows with the number of changes. If the opened slot itself changed, all
-    /// values of its part are different from zero, but the same each time up to a factor: its opening is
-    /// computed once for a slot and then multiplied (the update keys of Tomescu, Abraham, Buterin, Drake,
-    /// Feist, Khovratovich, "Aggregatable Subvector Commitments", ePrint 2020/527).
+    /// A slot that changed has one value in the quotient of the differences, and the opened slot has another; so the
+    /// cost grows with the number of changes. If the opened slot itself changed, all values of its part are different
+    /// from zero, but the same each time up to a factor: its opening is computed once per slot and then multiplied (the
+    /// update keys of Tomescu, Abraham, Buterin, Drake, Feist, Khovratovich, "Aggregatable Subvector Commitments",
+    /// ePrint 2020/527).
     ///
     /// ```
     /// use trunkline_core::kzg::{Committer, Setup, Slot, SlotChange, slot_value};
@@ -79,7 +79,7 @@ impl Committer {
         CommitmentPoint(sum)
     }
 
-    /// Returns the opening that a slot has if its value is 1 and that of all others 0.
+    /// Returns the opening of a slot whose value is 1 while all others are 0.
     fn unit_opening(&self, slot: Slot) -> &G1Affine {
         self.unit_openings[slot.index()].get_or_init(|| {
             let mut unit = [Fr::ZERO; WIDTH];
@@ -88,7 +88,7 @@ impl Committer {
         })
     }
 
-    /// Proves the value at any point, and returns the value and the proof.
+    /// Proves the value at any point. Returns the value and the proof.
     ///
     /// ```
     /// use trunkline_core::kzg::{
@@ -112,8 +112,8 @@ impl Committer {
         (y, self.commit(&quotient).to_bytes())
     }
 
-    /// Opens all the slots that `versions` names with two commitments in all; `values` has those of
-    /// each version, in the same order. Slots and versions ascend.
+    /// Opens all slots that `versions` names with two commitments in total; `values` has the values of each version, in
+    /// the same order. Slots and versions ascend.
     ///
     /// Source: Boneh, Drake, Fisch, Gabizon, ePrint 2020/081, section 4.1.
     pub fn aggregate(&self, versions: &[OpenedVersion], values: &[&[Fr; WIDTH]]) -> AggregateProof {
@@ -121,7 +121,7 @@ impl Committer {
         let quotient = self.combined_quotient(versions, values, &combination);
         let quotient_point = self.commit(&quotient).to_bytes();
         let Some(at_point) = combination.at_point(versions, &quotient_point) else {
-            // No prover can make this happen. The returned proof does not verify.
+            // No prover can cause this. The returned proof does not verify.
             return AggregateProof {
                 quotient: quotient_point,
                 opening: G1Bytes::IDENTITY,
@@ -139,7 +139,7 @@ impl Committer {
         }
     }
 
-    /// h: the quotients of all slots, each counted by its weight.
+    /// Returns h: the quotients of all slots, each multiplied by its weight.
     fn combined_quotient(
         &self,
         versions: &[OpenedVersion],

@@ -1,7 +1,6 @@
-//! Points of G1 as 48 bytes: the compressed form of ZCash, exactly one for each point.
+//! Points of G1 as 48 bytes: ZCash's compressed form, exactly one for each point.
 //!
-//! Not here: arithmetic. The encoder is our own, so that "decode, encode, compare" checks one
-//! implementation against another.
+//! The encoder is our own, so that "decode, encode, compare" checks one implementation against another.
 
 use core::fmt;
 
@@ -17,7 +16,7 @@ const COMPRESSED: u8 = 1 << 7;
 const INFINITY: u8 = 1 << 6;
 const LARGER_Y: u8 = 1 << 5;
 
-/// A compressed point of G1 as it travels: a commitment or an opening proof, not yet decoded.
+/// A compressed point of G1 that is not decoded yet: a commitment or an opening proof.
 ///
 /// Shown as 96 hexadecimal digits.
 ///
@@ -62,7 +61,7 @@ impl fmt::Debug for G1Bytes {
     }
 }
 
-/// Bytes that are not the one encoding of a point of the prime-order subgroup.
+/// The error of bytes that are not the canonical encoding of a point of the prime-order subgroup.
 ///
 /// ```
 /// use trunkline_core::kzg::{G1Bytes, PointError, decode_g1};
@@ -72,11 +71,12 @@ impl fmt::Debug for G1Bytes {
 /// assert_eq!(decode_g1(&bytes), Err(PointError));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not the compressed encoding of a point of G1; take the 48 bytes as the engine gave them")]
+#[error(
+    "not the compressed encoding of a point of G1; use the 48 bytes as the engine returned them"
+)]
 pub struct PointError;
 
-/// Reads a point: on the curve, in the prime-order subgroup, in its canonical encoding. The
-/// identity is a point.
+/// Decodes a point: on the curve, in the prime-order subgroup, in its canonical encoding. The identity is a point.
 ///
 /// ```
 /// use trunkline_core::kzg::{G1Bytes, PointError, decode_g1, encode_g1};
@@ -123,7 +123,7 @@ mod tests {
     // The prime factors of the cofactor (x - 1)² / 3; all but 3 divide it twice.
     const COFACTOR_PRIMES: [u64; 5] = [3, 11, 10_177, 859_267, 52_437_899];
 
-    /// Double and add without endomorphisms: those are wrong outside of the subgroup.
+    /// Multiplies by doubling and adding, without endomorphisms, which are wrong outside the subgroup.
     fn multiply(point: &G1Affine, scalar: &[u64]) -> G1Projective {
         let mut sum = G1Projective::zero();
         for limb in scalar.iter().rev() {
@@ -137,7 +137,7 @@ mod tests {
         sum
     }
 
-    /// Points of the curve by ascending x, in whatever subgroup.
+    /// Returns points of the curve by ascending x, of any subgroup.
     fn points_of_the_curve() -> impl Iterator<Item = G1Affine> {
         (0_u64..).filter_map(|x| G1Affine::get_point_from_x_unchecked(Fq::from(x), x % 2 == 0))
     }
@@ -177,11 +177,11 @@ mod tests {
         }
     }
 
-    /// Returns the part of a point whose order is `prime`: everything else is multiplied away.
+    /// Returns the part of a point whose order is `prime`, by multiplying the rest away.
     fn small_part(point: &G1Affine, prime: u64) -> G1Projective {
         let mut part = multiply(point, &Fr::MODULUS.0);
         for other in COFACTOR_PRIMES.into_iter().filter(|&other| other != prime) {
-            // Twice, where the square divides the cofactor; once too often does no harm.
+            // Twice, if the square divides the cofactor; once too often does no harm.
             part = multiply(&part.into_affine(), &[other]);
             part = multiply(&part.into_affine(), &[other]);
         }
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn an_x_coordinate_at_or_above_the_modulus_is_refused() {
-        // The same point with x + p: still below 2^381, so only the field's bound tells.
+        // The same point with x + p: still below 2^381, so only the field's bound detects it.
         let point = points_of_the_curve()
             .map(|point| point.clear_cofactor())
             .find(|point| encode_g1(point)[0] & 0x1f < 4)

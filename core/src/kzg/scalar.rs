@@ -1,6 +1,6 @@
-//! Slots and field elements: how a digest becomes a value and a slot becomes a point of evaluation.
+//! Slots and field elements: turns a digest into a value, and a slot into a point of evaluation.
 //!
-//! Not here: polynomials. A verifier needs no more than this file and `point`.
+//! A verifier needs only this file and `point`.
 
 use core::fmt;
 
@@ -29,20 +29,20 @@ const TOP_BYTE_MASK: u8 = 0x3f;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(u8);
 
-/// A slot number that the root node does not have.
+/// The error of a slot number that the root node does not have.
 ///
 /// ```
 /// use trunkline_core::kzg::{Slot, SlotError};
 /// let error = Slot::new(128).unwrap_err();
 /// assert_eq!(error, SlotError(128));
-/// assert_eq!(error.to_string(), "slot 128 of a root node with 128; slots count from 0");
+/// assert_eq!(error.to_string(), "slot 128 does not exist: a root node has 128 slots, counted from 0");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("slot {0} of a root node with {WIDTH}; slots count from 0")]
+#[error("slot {0} does not exist: a root node has {WIDTH} slots, counted from 0")]
 pub struct SlotError(pub usize);
 
 impl Slot {
-    /// Returns the slot of that number, below [`WIDTH`].
+    /// Returns the slot with that number, which must be below [`WIDTH`].
     pub const fn new(index: usize) -> Result<Self, SlotError> {
         if index >= WIDTH {
             return Err(SlotError(index));
@@ -80,7 +80,7 @@ impl fmt::Display for Slot {
     }
 }
 
-/// Returns the field element that a slot digest stands for.
+/// Returns the field element of a slot digest.
 ///
 /// ```
 /// use trunkline_core::kzg::{encode_scalar, slot_value, slot_value_bytes};
@@ -100,7 +100,7 @@ pub fn slot_value_bytes(digest: &Digest) -> [u8; 32] {
     bytes
 }
 
-/// Reads 32 big-endian bytes; `None` at or above the field's order.
+/// Decodes 32 big-endian bytes; `None` at or above the field's order.
 pub fn decode_scalar(bytes: &[u8; 32]) -> Option<Fr> {
     Fr::from_bigint(integer(bytes))
 }
@@ -115,12 +115,12 @@ pub fn encode_scalar(scalar: &Fr) -> [u8; 32] {
     bytes
 }
 
-/// ω^slot: where the polynomial has the value of that slot.
+/// Returns ω^slot, the point at which the polynomial has the value of that slot.
 pub fn root_of_unity(slot: Slot) -> Fr {
     OMEGA.pow([u64::from(slot.0)])
 }
 
-/// Returns the points of evaluation of all slots, by one multiplication each.
+/// Returns the points of evaluation of all slots, with one multiplication each.
 ///
 /// ```
 /// use trunkline_core::kzg::{Slot, root_of_unity, roots_of_unity};

@@ -1,7 +1,7 @@
-//! The points of the ceremony: read, pinned, checked, and turned into Lagrange form.
+//! The points of the ceremony: reads and checks them, and turns them into Lagrange form.
 //!
-//! Not here: making a setup. With τ, a commitment can be opened to anything, so a
-//! known τ exists only in the unit tests of this crate.
+//! With τ, a commitment can be opened to anything, so a setup with a known τ exists only in the unit tests of this
+//! crate.
 
 use ark_bls12_381::{Bls12_381, Fr, G1Affine, G1Projective, G2Affine, G2Projective};
 use ark_ec::pairing::Pairing;
@@ -15,11 +15,11 @@ use super::point::decode_g1;
 use crate::hash;
 use crate::params::{SETUP_ID, WIDTH};
 
-/// G1 powers that are used: one for each coefficient of a polynomial over the slots.
+/// Number of G1 powers that are used: one for each coefficient of a polynomial over the slots.
 const G1_POWERS: usize = WIDTH;
-/// G2 powers that the ceremony published.
+/// Number of G2 powers that the ceremony published.
 const G2_POWERS: usize = 65;
-/// G1 powers that the ceremony published.
+/// Number of G1 powers that the ceremony published.
 const G1_POWERS_PUBLISHED: usize = 4096;
 const G1_BYTES: usize = 48;
 const G2_BYTES: usize = 96;
@@ -36,37 +36,37 @@ const CEREMONY: &str = include_str!("../../data/ceremony-128.txt");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SetupError {
-    /// A count in the first two lines, or the number of lines.
+    /// A count in the first two lines, or the number of lines, is wrong.
     #[error("line {line} does not fit a file of {g1} G1 and {g2} G2 points; use the whole file")]
     Shape {
-        /// Line, from 1.
+        /// Number of the line, from 1.
         line: usize,
-        /// G1 points of a kind that were expected.
+        /// Expected number of G1 points of each kind.
         g1: usize,
-        /// G2 points that were expected.
+        /// Expected number of G2 points.
         g2: usize,
     },
-    /// A line that is not a compressed point in hexadecimal digits.
+    /// A line is not a compressed point in hexadecimal digits.
     #[error("line {line} is not {bytes} bytes in hexadecimal digits; download the file again")]
     Hex {
-        /// Line, from 1.
+        /// Number of the line, from 1.
         line: usize,
-        /// Bytes of a point of that kind.
+        /// Size of a point of that kind in bytes.
         bytes: usize,
     },
     /// The points are not those of the public ceremony.
     #[error("the points hash to another setup id; only the public ceremony's points are accepted")]
     OtherPoints,
-    /// A G1 power that is not the canonical encoding of a point of the subgroup.
+    /// A G1 power is not the canonical encoding of a point of the subgroup.
     #[error("G1 power {index} is not a canonical point of the subgroup")]
     G1Point {
-        /// Its exponent.
+        /// The exponent of the power.
         index: usize,
     },
-    /// A G2 power that is not the canonical encoding of a point of the subgroup.
+    /// A G2 power is not the canonical encoding of a point of the subgroup.
     #[error("G2 power {index} is not a canonical point of the subgroup")]
     G2Point {
-        /// Its exponent.
+        /// The exponent of the power.
         index: usize,
     },
     /// The zeroth powers are not the generators.
@@ -93,17 +93,17 @@ pub struct Setup {
 impl Setup {
     /// Returns the setup of the embedded points of the public Ethereum ceremony.
     ///
-    /// Checked each time it is called: the hash of the points ([`SETUP_ID`]), their encodings and
-    /// subgroups, the generators, and that they are the powers of one secret.
+    /// Each call checks the hash of the points ([`SETUP_ID`]), their encodings and subgroups, the generators, and that
+    /// the points are powers of one secret.
     pub fn ceremony() -> Result<Self, SetupError> {
         Self::pinned(&read_points(CEREMONY, &EMBEDDED_FORM)?)
     }
 
-    /// Reads the same points from the full public file, c-kzg's `trusted_setup.txt`.
+    /// Parses the same points from the full public file, c-kzg's `trusted_setup.txt`.
     ///
-    /// Its lines: `4096`, `65`, 4096 G1 Lagrange points, 65 G2 powers, 4096 G1 powers. The first
-    /// 128 G1 powers and the G2 powers must be the pinned ones; of the other points, which are
-    /// not used, only number and length are checked.
+    /// Its lines: `4096`, `65`, 4096 G1 Lagrange points, 65 G2 powers, 4096 G1 powers. The first 128 G1 powers and the
+    /// G2 powers must be the pinned ones; only the number and length of the other points, which are not used, are
+    /// checked.
     pub fn from_trusted_setup_text(text: &str) -> Result<Self, SetupError> {
         Self::pinned(&read_points(text, &PUBLISHED_FORM)?)
     }
@@ -120,7 +120,7 @@ impl Setup {
         Self::checked(points)
     }
 
-    /// Checks everything that can be checked without knowing the right points.
+    /// Makes all checks that do not need the right points.
     fn checked(points: &[u8]) -> Result<Self, SetupError> {
         let powers = Powers::decode(points)?;
         if powers.g1[0] != G1Affine::generator() || powers.g2[0] != G2Affine::generator() {
@@ -135,10 +135,10 @@ impl Setup {
     }
 }
 
-/// How a text lists the points.
+/// The form of a text with points.
 struct TextForm {
     g1_powers: usize,
-    /// G1 points in Lagrange form that stand before the powers, skipped.
+    /// Number of G1 points in Lagrange form before the powers, which are skipped.
     g1_lagrange: usize,
     g2_powers_first: bool,
 }
@@ -177,9 +177,9 @@ fn read_points(text: &str, form: &TextForm) -> Result<Vec<u8>, SetupError> {
 /// A cursor over the lines of a setup text.
 struct PointLines<'a> {
     lines: core::str::Lines<'a>,
-    /// Lines taken so far.
+    /// Number of lines taken so far.
     line: usize,
-    /// G1 points of a kind that the text should have, for errors.
+    /// Number of G1 points of each kind that the text should have, for errors.
     g1: usize,
 }
 
@@ -207,7 +207,7 @@ impl<'a> PointLines<'a> {
         Ok(())
     }
 
-    /// Returns the bytes of that many points, each on a line of its own.
+    /// Returns the bytes of `count` points, each on its own line.
     fn points(&mut self, count: usize, point_bytes: usize) -> Result<Vec<u8>, SetupError> {
         let mut bytes = vec![0; count * point_bytes];
         for point in bytes.chunks_exact_mut(point_bytes) {
@@ -236,7 +236,7 @@ impl<'a> PointLines<'a> {
     }
 }
 
-/// Powers of the secret on both generators, each known to lie in its subgroup.
+/// Powers of the secret on both generators, each known to be in its subgroup.
 struct Powers {
     g1: Vec<G1Affine>,
     g2: Vec<G2Affine>,
@@ -257,11 +257,11 @@ impl Powers {
         })
     }
 
-    /// Returns whether P_i+1 = τ·P_i for all G1 powers and Q_j+1 = τ·Q_j for all G2 powers, by one check:
+    /// Returns whether P_i+1 = τ·P_i for all G1 powers and Q_j+1 = τ·Q_j for all G2 powers, with one check:
     ///
     /// `e(Σ r_i·P_i+1, Q_0) · e(-Σ r_i·P_i, Q_1) · e(P_0, Σ s_j·Q_j+1) · e(-P_1, Σ s_j·Q_j) = 1`
     ///
-    /// with weights r, s that are drawn from a hash of the points.
+    /// with weights r, s drawn from a hash of the points.
     fn are_consecutive(&self, weights: &Weights) -> bool {
         let weights: Vec<Fr> = (0..G1_POWERS + G2_POWERS - 2)
             .map(|index| weights.weight(index as u64))
@@ -293,7 +293,7 @@ fn decode_g2(bytes: &[u8; G2_BYTES]) -> Option<G2Affine> {
     (again == *bytes).then_some(point)
 }
 
-/// L_i = 1/128 · Σ_j ω^-ij · τ^j·G: an inverse Fourier transform over the group.
+/// Returns L_i = 1/128 · Σ_j ω^-ij · τ^j·G: an inverse Fourier transform over the group.
 fn lagrange_points(powers: &[G1Affine]) -> Vec<G1Affine> {
     let domain = Radix2EvaluationDomain::<Fr>::new(WIDTH).expect("128 divides the order minus one");
     let powers: Vec<G1Projective> = powers.iter().map(|power| power.into_group()).collect();
@@ -310,7 +310,7 @@ pub(crate) mod tests {
 
     const POWERS_BYTES: usize = G1_POWERS * G1_BYTES + G2_POWERS * G2_BYTES;
 
-    /// Returns a setup whose secret is known: worthless but for comparing against plain arithmetic.
+    /// Returns a setup whose secret is known: worthless except for comparison with plain arithmetic.
     pub(crate) fn insecure_from_known_tau_for_tests(tau: Fr) -> Setup {
         Setup::checked(&points_of(tau)).expect("powers of one secret")
     }

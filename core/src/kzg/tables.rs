@@ -1,11 +1,10 @@
-//! Fixed-base tables over the Lagrange points: what they hold, how they are built, and the bytes
-//! that they can be kept as.
+//! Fixed-base tables over the Lagrange points: their content, their construction, and their form as bytes.
 //!
-//! Each Lagrange point L has a signed comb (Lim, Lee, CRYPTO 1994; all digits ±1 as in Hamburg,
-//! ePrint 2012/309): the digits of a scalar are cut into [`TABLE_BITS`] rows of [`COLUMNS`], and a
-//! column of one digit from each row is one entry or its negative.
+//! Each Lagrange point L has a signed comb (Lim, Lee, CRYPTO 1994; all digits ±1 as in Hamburg, ePrint 2012/309): the
+//! digits of a scalar are cut into [`TABLE_BITS`] rows of [`COLUMNS`], and a column of one digit from each row is one
+//! entry or its negative.
 //!
-//! Not here: files. Bytes come in and go out; the engine keeps them.
+//! The engine stores the bytes in a file.
 
 use ark_bls12_381::{Fr, G1Affine, G1Projective};
 use ark_ec::{AffineRepr, CurveGroup};
@@ -17,13 +16,13 @@ use super::setup::Setup;
 use crate::hash::{self, Digest};
 use crate::params::{SETUP_ID, WIDTH};
 
-/// Digits that one table entry stands for. 10 makes tables of 6 MiB; 12 would save a tenth of the
-/// time of a commitment for 24 MiB (docs/decisions/012-kzg-tables-in-a-file.md).
+/// Number of digits that one table entry represents. 10 makes tables of 6 MiB; 12 would save a tenth of the time of a
+/// commitment for 24 MiB (docs/decisions/012-kzg-tables-in-a-file.md).
 pub const TABLE_BITS: usize = 10;
 
-/// Digits of a row: the rows together hold at least the field's 255 bits.
+/// Number of digits in a row: the rows together hold at least the field's 255 bits.
 pub(super) const COLUMNS: usize = 255_usize.div_ceil(TABLE_BITS);
-/// Entries of one point: half of the sign patterns, the other half are their negatives.
+/// Number of entries of one point: half of the sign patterns. The other half are their negatives.
 const ENTRIES: usize = 1 << (TABLE_BITS - 1);
 
 /// 1/2
@@ -39,11 +38,11 @@ const HEADER_BYTES: usize = 8 + 2 + 2 + 32 + 32;
 const COORDINATE_BYTES: usize = 48;
 const ENTRY_BYTES: usize = 2 * COORDINATE_BYTES;
 
-/// Length of [`Tables::encode`]: 76 bytes and 96 for each entry.
+/// Length of the result of [`Tables::encode`]: 76 bytes, and 96 for each entry.
 pub const TABLES_BYTES: usize = HEADER_BYTES + WIDTH * ENTRIES * ENTRY_BYTES;
 
-/// BLAKE3 hash of the entries of the ceremony's tables as they are encoded. Tables are a constant,
-/// so bytes from anywhere are as good as tables built here if they have this hash.
+/// BLAKE3 hash of the encoded entries of the ceremony's tables. The tables are a constant, so bytes from any source are
+/// valid if they have this hash.
 pub const TABLES_ID: Digest =
     hash::from_hex("6893026af718d374d147b0b388ba367b3e388e63f1ba891ceb84fffcba15205b");
 
@@ -56,19 +55,19 @@ pub const TABLES_ID: Digest =
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TablesError {
-    /// Another length.
+    /// The length is wrong.
     #[error("{0} bytes are not the {TABLES_BYTES} of these tables; build them again")]
     Length(usize),
-    /// The bytes begin as another file does.
+    /// The bytes do not begin like a file of tables.
     #[error("these are not KZG tables; build them again")]
     Magic,
-    /// Another format version.
+    /// The format has another version.
     #[error("tables of format {0}; this build reads format {FORMAT}: build them again")]
     Format(u16),
-    /// For another number of digits an entry.
+    /// The tables have another number of digits per entry.
     #[error("tables of {0} digits an entry; this build uses {TABLE_BITS}: build them again")]
     Bits(u16),
-    /// Over the points of another setup.
+    /// The tables belong to another setup.
     #[error("tables over another setup than the one in this build; build them again")]
     Setup,
     /// The entries are not those that follow from the setup.
@@ -88,8 +87,8 @@ pub enum TablesError {
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Tables {
-    /// [`ENTRIES`] for each slot: entry `b` is Σ_t ±2^(t·COLUMNS)·L, plus where bit t of `b` is
-    /// set, and plus in the topmost row.
+    /// [`ENTRIES`] entries for each slot: entry `b` is Σ_t ±2^(t·COLUMNS)·L, with plus if bit t of `b` is set, and plus
+    /// in the topmost row.
     entries: Vec<Affine>,
 }
 
@@ -100,12 +99,12 @@ impl core::fmt::Debug for Tables {
 }
 
 impl Tables {
-    /// Builds the tables: 70 ms of one core.
+    /// Builds the tables, which takes 70 ms of one core.
     pub fn build(setup: &Setup) -> Self {
         let points = setup.lagrange();
         let rows = rows_of(points);
         let (lower, top) = rows.split_at((TABLE_BITS - 1) * points.len());
-        // One entry of every point after the other, so that each step shares its inversion.
+        // The entries of all points are built in step, so that each step shares its inversion.
         let mut entries = top.to_vec();
         let mut scratch = Vec::new();
         for row in lower.chunks_exact(points.len()) {
@@ -132,9 +131,9 @@ impl Tables {
 
     /// Returns the tables as bytes, for [`Self::decode`].
     ///
-    /// Layout, integers little-endian: magic `trunkkzg`, format u16, digits an entry u16, setup id
-    /// 32, BLAKE3 hash of the rest 32; then the entries of each slot, each `x ‖ y`, a coordinate
-    /// being the 6 limbs of its Montgomery form (R = 2^384).
+    /// Layout, integers little-endian: magic `trunkkzg`, format u16, digits per entry u16, setup id 32, BLAKE3 hash of
+    /// the rest 32; then the entries of each slot, each `x ‖ y`, a coordinate being the 6 limbs of its Montgomery form
+    /// (R = 2^384).
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(TABLES_BYTES);
         bytes.extend_from_slice(&MAGIC);
@@ -150,10 +149,10 @@ impl Tables {
         bytes
     }
 
-    /// Reads what [`Self::encode`] gave for the ceremony's tables; anything else is an error.
+    /// Decodes the result of [`Self::encode`] for the ceremony's tables; anything else is an error.
     ///
-    /// Nothing in the bytes is trusted: the entries must hash to [`TABLES_ID`], which is part of
-    /// this build. So the setup need not be checked either.
+    /// No byte is trusted: the entries must hash to [`TABLES_ID`], which is part of this build. So the setup need not
+    /// be checked either.
     pub fn decode(bytes: &[u8]) -> Result<Self, TablesError> {
         if bytes.len() != TABLES_BYTES {
             return Err(TablesError::Length(bytes.len()));
@@ -211,7 +210,7 @@ fn entry_of(bytes: &[u8; ENTRY_BYTES]) -> Affine {
     Affine::of_limbs(&limbs)
 }
 
-/// 2^(t·COLUMNS)·L of every point L, row t after row t.
+/// Returns 2^(t·COLUMNS)·L of every point L, row t after row t.
 fn rows_of(points: &[G1Affine]) -> Vec<Affine> {
     let mut row: Vec<G1Projective> = points.iter().map(|point| point.into_group()).collect();
     let mut rows = row.clone();
@@ -246,7 +245,7 @@ impl Digits {
         Self(rows)
     }
 
-    /// Returns what this column of digits adds to the sum, from the entries of one point.
+    /// Returns the summand of this column of digits, from the entries of one point.
     pub(super) fn entry(&self, column: usize, entries: &[Affine]) -> Affine {
         let rows = self.0.iter().enumerate();
         let pattern: usize = rows
@@ -306,7 +305,7 @@ mod tests {
         assert_eq!(changed(10), Err(TablesError::Bits(TABLE_BITS as u16 ^ 1)));
         assert_eq!(changed(12), Err(TablesError::Setup));
         assert_eq!(changed(44), Err(TablesError::Damaged));
-        // A sound header over other entries.
+        // A valid header over other entries.
         assert_eq!(changed(76), Err(TablesError::Damaged));
         assert_eq!(
             Tables::decode(&bytes[1..]),

@@ -1,8 +1,7 @@
-//! Checking one opening, and the pairing check that every other check ends in.
+//! Checks one opening, and has the pairing check with which every other check ends.
 //!
-//! Always compiled, and free of setup files, tables and polynomials: of the whole ceremony a
-//! verifier needs `[τ]₂` alone. Not here: what an opened value means, and many openings
-//! at once (`check`).
+//! It is always compiled, and uses no setup files, tables or polynomials: of the whole ceremony a verifier needs only
+//! `[τ]₂`. `check` handles many openings at once.
 
 use alloc::boxed::Box;
 
@@ -43,7 +42,7 @@ pub struct Opening {
     pub commitment: G1Bytes,
     /// Point of evaluation, 32 bytes big-endian.
     pub z: [u8; 32],
-    /// Value there, 32 bytes big-endian.
+    /// Value at this point, 32 bytes big-endian.
     pub y: [u8; 32],
     /// Commitment to the quotient.
     pub proof: G1Bytes,
@@ -64,10 +63,10 @@ pub enum VerifyOpeningError {
     #[error("the commitment is not a canonical point of G1; ask for the root again")]
     Commitment,
     /// z is not below the field's order.
-    #[error("the point of evaluation is no canonical field element; use 32 big-endian bytes")]
+    #[error("the point of evaluation is not a canonical field element; use 32 big-endian bytes")]
     PointOfEvaluation,
     /// y is not below the field's order.
-    #[error("the value is no canonical field element; use 32 big-endian bytes")]
+    #[error("the value is not a canonical field element; use 32 big-endian bytes")]
     Value,
     /// The proof is not a canonical point of the subgroup.
     #[error("the proof is not a canonical point of G1; ask for the proof again")]
@@ -76,9 +75,9 @@ pub enum VerifyOpeningError {
 
 /// Checks one opening: `e(C - y·G + z·W, H) = e(W, [τ]₂)`.
 ///
-/// `Ok(false)` means well-formed and false. Scalars are canonical (below the field's order) and
-/// points are canonical, on the curve and in the subgroup, or there is an error. The same relation
-/// and the same strictness as `verify_kzg_proof` of EIP-4844.
+/// `Ok(false)` means well-formed but false. It is an error if a scalar is not canonical (below the field's order), or
+/// if a point is not canonical, on the curve and in the subgroup. The same relation and the same strictness as
+/// `verify_kzg_proof` of EIP-4844.
 ///
 /// ```
 /// use trunkline_core::kzg::{G1Bytes, VerifyOpeningError, verify_opening};
@@ -106,14 +105,13 @@ pub fn verify_opening(
 
 type G2Prepared = <Bls12_381 as Pairing>::G2Prepared;
 
-/// The two G2 points of the check, their line coefficients computed once.
+/// The two G2 points of the check, with their precomputed line coefficients.
 struct VerifierKey {
     generator: G2Prepared,
     minus_tau: G2Prepared,
 }
 
-/// Created on first use. Threads that race for it create it twice, and none waits: that takes
-/// no `std`.
+/// Created on first use. Threads that race for it each create it, and none waits: that works without `std`.
 static VERIFIER_KEY: OnceBox<VerifierKey> = OnceBox::new();
 
 fn verifier_key() -> &'static VerifierKey {
@@ -125,13 +123,13 @@ fn verifier_key() -> &'static VerifierKey {
     })
 }
 
-/// Returns the embedded `[τ]₂`. A test holds it to be a point of the subgroup and the ceremony's.
+/// Returns the embedded `[τ]₂`. A test checks that it is a point of the subgroup and the ceremony's.
 fn tau_g2() -> G2Affine {
     G2Affine::deserialize_compressed_unchecked(&TAU_G2[..])
         .expect("the embedded constant is a point")
 }
 
-/// Returns whether `e(left, H) = e(right, [τ]₂)`: what every check of openings, single or aggregate, ends in.
+/// Returns whether `e(left, H) = e(right, [τ]₂)`. Every check of openings, single or aggregate, ends with this.
 ///
 /// Both points must lie in the prime-order subgroup, as sums of decoded points do.
 ///

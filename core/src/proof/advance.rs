@@ -1,11 +1,11 @@
-//! Moving a proof to a later version with a proof of the change, without the tree or its operator.
+//! Moves a proof to a later version with a proof of the change, without the tree or its operator.
 //!
-//! The change is itself a proof: of all keys that were written in between, as they are now. Where the
-//! path of a key that was not written parts from those of the written ones, everything below is as it
-//! was, and the old proof has it; everything above is in the change.
+//! The change is itself a proof: of all keys that were written in between, at the later version. Below the point where
+//! the path of an unwritten key departs from those of the written ones, everything is unchanged and in the old proof;
+//! everything above is in the change.
 //!
-//! Not here: whether the result holds. [`super::verify()`] says so, against the root of the later
-//! version; a change that leaves out a written key leads to another root.
+//! The result must be verified with [`super::verify()`] against the root of the later version; a change that leaves out
+//! a written key leads to another root.
 
 use alloc::vec::Vec;
 
@@ -38,10 +38,10 @@ use crate::params::{PATH_BITS, ROOT_BITS, TreeParams, path_of};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AdvanceError {
-    /// One of the two is of no version or of several.
+    /// A proof does not have exactly one version.
     #[error("proof and change must have one version each; this one has {0}")]
     Versions(usize),
-    /// Another tree.
+    /// The proofs are of different trees.
     #[error("proof and change are of different trees")]
     Tree,
     /// The change is not later than the proof.
@@ -52,7 +52,7 @@ pub enum AdvanceError {
         /// Version of the change.
         to: u64,
     },
-    /// A KZG top has no siblings of the slots.
+    /// A proof has a KZG top, which has no siblings of the slots.
     #[error("only proofs with hash tops can be moved; ask for one")]
     NeedsHashTop,
     /// The proof breaks a rule.
@@ -61,13 +61,13 @@ pub enum AdvanceError {
     /// The change breaks a rule.
     #[error("the change breaks a rule")]
     Change(#[source] VerifyProofError),
-    /// The old proof does not show a subtree that the change leaves as it was.
+    /// The old proof does not show a subtree that the change leaves unchanged.
     #[error("proof and change contradict each other; one of them is of another state")]
     Contradiction,
 }
 
-/// Moves a proof with a hash top to the version of `change`: a proof with a hash top of every key that
-/// was written since, as it is then.
+/// Moves a proof with a hash top to the version of `change`: a proof with a hash top of every key that was written
+/// since, at that version.
 ///
 /// ```
 /// use trunkline_core::hash::ZERO;
@@ -160,7 +160,7 @@ fn current_entries(
         let is_same = claim.value_hash() == entry.claim.value_hash();
         Entry {
             key: entry.key.clone(),
-            // A value says more than its hash.
+            // A value contains more than its hash.
             claim: match (claim, is_same) {
                 (Claim::PresentHash(_), true) => entry.claim.clone(),
                 _ => claim.clone(),
@@ -170,7 +170,7 @@ fn current_entries(
     old.entries.iter().zip(old_hashes).map(current).collect()
 }
 
-/// The nodes of a tree that a proof shows, each by its place in the list.
+/// The nodes of a tree that a proof shows, each identified by its index in the list.
 struct Shown {
     key_hashes: Vec<Digest>,
     nodes: Vec<Node>,
@@ -185,9 +185,9 @@ struct Node {
 enum Kind {
     /// Only its digest is known.
     Sibling,
-    /// Its halves are.
+    /// The indices of its halves.
     Fork(usize, usize),
-    /// All of it is.
+    /// The whole subtree is known.
     End { depth: u32, held: Held },
 }
 
@@ -242,7 +242,7 @@ struct Reading<'a, S, T> {
 }
 
 impl<S: Iterator<Item = Digest>, T: Iterator<Item = Digest>> Reading<'_, S, T> {
-    /// Reads the node at `depth` over the terminals, the first of which has number `first`.
+    /// Reads the node at `depth` over the terminals, the first of which has index `first`.
     fn subtree(
         &mut self,
         ends: &[End],
@@ -315,7 +315,7 @@ impl<S: Iterator<Item = Digest>, T: Iterator<Item = Digest>> Reading<'_, S, T> {
         self.nodes.len() - 1
     }
 
-    /// Returns the nodes, if nothing is left over.
+    /// Returns the nodes, if there is no unread rest.
     fn finish(mut self) -> Result<Vec<Node>, VerifyProofError> {
         if self.siblings.next().is_some() {
             return Err(VerifyProofError::SiblingUnused);
@@ -339,8 +339,8 @@ struct Moving<'a> {
 }
 
 impl Moving<'_> {
-    /// Builds what the new proof shows of the subtree at `depth` that the entries of this range, all of one
-    /// prefix, lie in. `before` may be a terminal further up.
+    /// Builds the part of the new proof for the subtree at `depth` that contains the entries of this range, which share
+    /// a prefix. `before` may be a terminal further up.
     fn walk(
         &mut self,
         before: usize,
@@ -374,7 +374,7 @@ impl Moving<'_> {
         }
     }
 
-    /// Copies a subtree that is unchanged according to the change.
+    /// Copies a subtree that the change leaves unchanged.
     fn copy(
         &mut self,
         before: usize,
@@ -413,7 +413,7 @@ impl Moving<'_> {
         }
     }
 
-    /// Returns whether a leaf lies in the subtree at `depth` that the entries of a range lie in.
+    /// Returns whether a leaf is in the subtree at `depth` that contains the entries of a range.
     fn shares_prefix(&self, leaf: &ShownLeaf, depth: u32, range: &core::ops::Range<usize>) -> bool {
         let own = path_of(&self.before.key_hashes[range.start]);
         (own ^ path_of(&leaf.key_hash)) >> (PATH_BITS - depth) == 0

@@ -1,6 +1,6 @@
 //! The bounds of a proof's form: counts, lengths, depths.
 //!
-//! Not here: whether it proves anything.
+//! These checks do not verify the proof.
 
 use super::{
     BUCKET_MEMBERS_MIN, Claim, ENTRIES_MAX, Entry, PROOF_BYTES_MAX, Place, Proof, Terminal, Top,
@@ -11,7 +11,7 @@ use crate::params::{
     WIDTH,
 };
 
-/// A proof outside the bounds of its form.
+/// The bound that a proof exceeds.
 ///
 /// ```
 /// use trunkline_core::proof::*;
@@ -38,15 +38,15 @@ use crate::params::{
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProofFormError {
-    /// No version, or too many.
+    /// The number of versions is out of bounds.
     #[error("a proof has 1 to {VERSIONS_MAX} versions, not {0}; split it")]
     Versions(usize),
-    /// No entry at a version, or too many in all.
+    /// A version has no entry, or there are too many in total.
     #[error(
         "a proof has at least one entry at each version and up to {ENTRIES_MAX} in all, not {0}; split it"
     )]
     Entries(usize),
-    /// No terminal, or more than there are entries of its version.
+    /// A version has no terminal, or more terminals than entries.
     #[error("a version has at least one terminal, and at most one for each entry, not {0}")]
     Terminals(usize),
     /// A key is too long.
@@ -61,27 +61,27 @@ pub enum ProofFormError {
     /// A terminal is above the slots of the root node or below the last bit of the path.
     #[error("a terminal has a depth of {ROOT_BITS} to {PATH_BITS}, not {0}")]
     Depth(u32),
-    /// Too few or too many members.
+    /// The number of members is out of bounds.
     #[error("a bucket has {BUCKET_MEMBERS_MIN} to {BUCKET_MEMBERS_MAX} members, not {0}")]
     BucketMembers(usize),
-    /// More siblings below the slots than the paths of the terminals have levels.
+    /// There are more siblings below the slots than levels on the paths of the terminals.
     #[error(
         "a version has at most {SIBLINGS_OF_TERMINAL_MAX} siblings below the slots for each terminal, {max} here, not {found}"
     )]
     Siblings {
-        /// How many there are.
+        /// The number of siblings in the proof.
         found: usize,
-        /// How many there may be.
+        /// The highest number of siblings.
         max: usize,
     },
-    /// More siblings above the slots than the slots that the terminals can lie in have levels.
+    /// There are more siblings above the slots than levels above the slots of the terminals.
     #[error(
         "a hash top has at most {SIBLINGS_OF_SLOT_MAX} siblings for each slot, {max} here, not {found}"
     )]
     TopSiblings {
-        /// How many there are.
+        /// The number of siblings in the proof.
         found: usize,
-        /// How many there may be.
+        /// The highest number of siblings.
         max: usize,
     },
     /// The encoded proof is too long.
@@ -90,7 +90,7 @@ pub enum ProofFormError {
 }
 
 impl Proof {
-    /// Checks what the types do not: counts, lengths and depths.
+    /// Makes the checks that the types do not make: counts, lengths and depths.
     pub(super) fn check_form(&self) -> Result<(), ProofFormError> {
         let mut counts = Counts::default();
         for version in &self.versions {
@@ -132,7 +132,7 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// Counts one more version.
+    /// Adds the counts of one more version.
     pub(super) fn add(&mut self, entries: usize, terminals: usize) -> Result<(), ProofFormError> {
         self.versions += 1;
         self.entries += entries;
@@ -151,7 +151,7 @@ impl Counts {
         Ok(())
     }
 
-    /// Checks the counts after all versions were counted.
+    /// Checks the counts of all versions.
     pub(super) fn check(&self) -> Result<(), ProofFormError> {
         match self.versions {
             0 => Err(ProofFormError::Versions(0)),

@@ -1,10 +1,10 @@
 //! A proof: claims about a set of keys at one or several versions, and the evidence for them.
 //!
-//! One object for keys present (with a value, or with its hash alone) and absent (an empty place,
-//! another leaf, a complete bucket without the key). This module has its types; [`Proof::decode`] and
-//! [`Proof::encode`] are its wire form, and [`verify()`] has its rules. `SPEC.md` is the normative text.
+//! One object covers keys that are present (with a value, or with only its hash) and absent (an empty place, another
+//! leaf, a complete bucket without the key). This module has its types; [`Proof::decode`] and [`Proof::encode`] are its
+//! wire form, and [`verify()`] has its rules. `SPEC.md` is the normative text.
 //!
-//! [`Draft`] makes proofs from a tree. Not here: proofs over the history.
+//! [`Draft`] makes proofs from a tree. Proofs over the history are in [`crate::history`].
 
 mod advance;
 mod form;
@@ -33,17 +33,16 @@ use crate::kzg::{AggregateProof, G1Bytes};
 use crate::params::TreeParams;
 use crate::record::CommitRecord;
 
-/// Most versions of one proof.
+/// Most versions in one proof.
 pub const VERSIONS_MAX: usize = 1024;
-/// Most entries of one proof, of all its versions.
+/// Most entries in one proof, over all its versions.
 pub const ENTRIES_MAX: usize = 65_536;
-/// Longest encoded proof, bytes.
+/// Longest encoded proof in bytes.
 pub const PROOF_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Fewest members of a bucket: a single one is a leaf.
 pub const BUCKET_MEMBERS_MIN: usize = 2;
 
-/// Claims about a set of keys, and the evidence for them. It proves nothing before [`verify()`] has
-/// accepted it.
+/// Claims about a set of keys, and the evidence for them. It proves nothing until [`verify()`] has accepted it.
 ///
 /// ```
 /// use trunkline_core::hash::ZERO;
@@ -81,7 +80,7 @@ pub struct Proof {
     /// The claims at each version, strictly ascending: 1 to [`VERSIONS_MAX`], with 1 to
     /// [`ENTRIES_MAX`] entries in all.
     pub versions: Vec<VersionProof>,
-    /// Opens the KZG roots of all versions that have a KZG top; none if no version has.
+    /// The opening of the KZG roots of all versions that have a KZG top; `None` if no version has one.
     pub opening: Option<TopOpening>,
 }
 
@@ -102,7 +101,7 @@ pub struct Proof {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VersionProof {
-    /// The version that is claimed. Only a root or a commit id binds it.
+    /// The claimed version. Only a root or a commit id binds it.
     pub version: u64,
     /// The commit record of the version: it ties a hash top to a commit id.
     pub record: Option<CommitRecord>,
@@ -125,7 +124,7 @@ pub struct VersionProof {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The key, at most [`KEY_BYTES_MAX`](crate::params::KEY_BYTES_MAX).
+    /// The key, of at most [`KEY_BYTES_MAX`](crate::params::KEY_BYTES_MAX) bytes.
     pub key: Vec<u8>,
     /// The claim.
     pub claim: Claim,
@@ -141,11 +140,11 @@ pub struct Entry {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claim {
-    /// It has this value, at most [`VALUE_BYTES_MAX`](crate::params::VALUE_BYTES_MAX).
+    /// The key has this value, of at most [`VALUE_BYTES_MAX`](crate::params::VALUE_BYTES_MAX) bytes.
     Present(Vec<u8>),
-    /// It has a value of this hash.
+    /// The key has a value with this hash.
     PresentHash(Digest),
-    /// It has no value.
+    /// The key has no value.
     Absent,
 }
 
@@ -162,7 +161,7 @@ impl Claim {
 
 /// A subtree in which the paths of one or more entries end.
 ///
-/// Its prefix is not part of it: the first entry that no earlier terminal covers gives it.
+/// Its prefix is not part of it: it is that of the first entry that no earlier terminal covers.
 ///
 /// ```
 /// use trunkline_core::proof::{Place, Terminal};
@@ -171,7 +170,7 @@ impl Claim {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terminal {
-    /// Bits of the path above it: 7 to 56.
+    /// Number of bits of the path above it: 7 to 56.
     pub depth: u8,
     /// Its content.
     pub place: Place,
@@ -197,7 +196,7 @@ pub enum Place {
     Bucket(Vec<ShownLeaf>),
 }
 
-/// A leaf given by its hashes. They hide neither a key nor a value that can be guessed.
+/// A leaf, given by its hashes. They do not hide a key or a value that can be guessed.
 ///
 /// ```
 /// use trunkline_core::hash::{LEAF, pair};
@@ -257,8 +256,8 @@ pub enum Top {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TopOpening {
-    /// The plain opening of the one slot used: what a point-evaluation precompile takes.
+    /// The plain opening of a single slot, in the form for a point-evaluation precompile.
     Single(G1Bytes),
-    /// The opening of more than one slot, of one version or several.
+    /// The opening of more than one slot, of one or several versions.
     Aggregate(AggregateProof),
 }

@@ -1,7 +1,7 @@
-//! Making a proof: one walk over the slots that the keys lie in, then claims and a top.
+//! Makes a proof: one walk over the slots of the keys, then claims and a top.
 //!
-//! The walk alone needs the tree, and it holds one slot's locks at a time; values and openings,
-//! which take longer to get, come after it. Not here: finding values.
+//! Only the walk needs the tree, and it holds one slot's locks at a time; values and openings, which take longer, come
+//! after it.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -31,10 +31,10 @@ use crate::tree::{
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProveError {
-    /// No key, or more keys than one proof can hold.
+    /// There is no key, or there are more than one proof can hold.
     #[error("a proof is made of 1 to {ENTRIES_MAX} keys, not {0}; split it")]
     Keys(usize),
-    /// A key that no tree can hold.
+    /// A key is longer than any tree's, or empty.
     #[error("a key of {0} bytes cannot be proven: keys have 1 to {KEY_BYTES_MAX} bytes")]
     KeyBytes(usize),
     /// A leaf that the proof shows is not in memory.
@@ -43,12 +43,12 @@ pub enum ProveError {
     /// The leaf store does not have the leaves that the tree had.
     #[error(transparent)]
     LeavesDiffer(#[from] LeavesDiffer),
-    /// What is stored of a version does not fold to the digests that it had.
+    /// The archived data of a version does not fold to its digests.
     #[error(transparent)]
     PastDiffers(#[from] PastDiffers),
 }
 
-/// A version of a proof without claims and top: what the walk over the tree found.
+/// A version of a proof without claims and top: the result of the walk over the tree.
 ///
 /// ```
 /// use trunkline_core::{params::TreeParams, proof::{self, Draft, Expected}, tree};
@@ -71,7 +71,7 @@ pub struct Draft {
     siblings: Siblings,
 }
 
-/// A subtree at a binary depth, as a proof shows it.
+/// A subtree at a binary depth, in the form for a proof.
 trait Subtree: Copy {
     fn depth(&self) -> u32;
     fn digest(&self) -> Digest;
@@ -115,7 +115,7 @@ impl Subtree for PastCursor<'_> {
     }
 }
 
-/// A key to be proven, and its leaf once found.
+/// A key to be proven, with its leaf once found.
 #[derive(Clone, Debug)]
 struct Target {
     key_hash: Digest,
@@ -124,8 +124,8 @@ struct Target {
 }
 
 impl Draft {
-    /// Walks the tree at the version of `roots`. Keys may come in any order and more than once, up to
-    /// [`ENTRIES_MAX`] of them. For a tree without a budget, which is in memory as a whole.
+    /// Walks the tree at the version of `roots`. Keys may come in any order and more than once, up to [`ENTRIES_MAX`]
+    /// of them. For a tree without a budget, which is completely in memory.
     pub fn walk<K: AsRef<[u8]>>(
         reader: &TreeReader,
         roots: &Roots,
@@ -136,8 +136,8 @@ impl Draft {
         Self::walk_with(reader, roots, params, keys, nowhere)
     }
 
-    /// Works like [`Self::walk`]. `leaves` reads the leaves in a range of key hashes, ascending, from the leaf
-    /// store as [`TreeReader::get`] says. No lock is held meanwhile.
+    /// Works like [`Self::walk`]. `leaves` reads the leaves in a range of key hashes, ascending, from the leaf store,
+    /// as described at [`TreeReader::get`]. No lock is held meanwhile.
     pub fn walk_with<K: AsRef<[u8]>, E: From<ProveError>>(
         reader: &TreeReader,
         roots: &Roots,
@@ -174,8 +174,8 @@ impl Draft {
         Ok(draft)
     }
 
-    /// Works like [`Self::walk_with`] at a version that the tree does not keep. `slots` returns a slot of the version, and
-    /// `leaves` the leaves that the version had in a range of key hashes, ascending.
+    /// Works like [`Self::walk_with`] at a version that the tree no longer has. `slots` returns a slot of the version,
+    /// and `leaves` the leaves of the version in a range of key hashes, ascending.
     pub fn walk_past<K: AsRef<[u8]>, E: From<ProveError>>(
         roots: &Roots,
         params: &TreeParams,
@@ -243,15 +243,14 @@ impl Draft {
         });
     }
 
-    /// Returns the keys, ascending by key hash, each with its leaf if it is present: claims are given in this
-    /// order.
+    /// Returns the keys, ascending by key hash, each with its leaf if it is present. Claims must be in the same order.
     pub fn entries(&self) -> impl ExactSizeIterator<Item = (&[u8], Option<&Leaf>)> {
         self.targets
             .iter()
             .map(|target| (&target.key[..], target.leaf.as_ref()))
     }
 
-    /// Returns the slots that the keys lie in, ascending.
+    /// Returns the slots of the keys, ascending.
     pub fn slots(&self) -> Vec<Slot> {
         let slots = self.targets.iter();
         let mut slots: Vec<Slot> = slots
@@ -296,7 +295,7 @@ impl Draft {
     }
 }
 
-/// The slots to open of one version with a KZG top.
+/// The slots to open for one version with a KZG top.
 ///
 /// ```
 /// use trunkline_core::kzg::{Committer, Setup, Slot, slot_value};
@@ -324,8 +323,8 @@ pub struct TopSlots<'a> {
     pub slots: Vec<Slot>,
 }
 
-/// Opens the KZG tops of a proof, versions ascending: about one commitment for a single slot, two for
-/// any larger number, nothing for none.
+/// Opens the KZG tops of a proof, versions ascending. Costs about one commitment for a single slot, two for any larger
+/// number, nothing for none.
 pub fn open_tops(committer: &Committer, tops: &[TopSlots<'_>]) -> Option<TopOpening> {
     let slots: usize = tops.iter().map(|top| top.slots.len()).sum();
     if slots == 0 {
@@ -355,7 +354,7 @@ impl TopSlots<'_> {
     }
 }
 
-/// Returns the cells to load to show whether some keys of a slot are present.
+/// Returns the cells that must be loaded to show whether some keys of a slot are present.
 fn missing(view: &SlotView<'_>, targets: &[Target]) -> Vec<Missing> {
     let missing = |target: &Target| view.missing(&target.key_hash);
     let mut missing: Vec<Missing> = targets.iter().filter_map(missing).collect();
@@ -391,7 +390,7 @@ fn targets<K: AsRef<[u8]>>(
     Ok(targets)
 }
 
-/// Notes a leaf at the target that it belongs to, if there is one.
+/// Stores a leaf in the target to which it belongs, if there is one. Returns whether there is.
 fn find(targets: &mut [Target], leaf: &Leaf) -> bool {
     match targets.binary_search_by_key(&leaf.key_hash, |target| target.key_hash) {
         Ok(place) => {
@@ -413,7 +412,7 @@ fn bit(key_hash: &Digest, depth: u32) -> bool {
     key_hash[depth as usize / 8] >> (7 - depth % 8) & 1 == 1
 }
 
-/// Pushes the siblings of the used slots below a place of the root node's heap.
+/// Pushes the siblings of the used slots below a position of the root node's heap.
 fn top_siblings(roots: &Roots, place: usize, used: &[Slot], siblings: &mut Siblings) {
     if used.is_empty() {
         siblings.push(roots.digest(place));

@@ -1,14 +1,14 @@
 //! The siblings of the paths of a proof: a bitmap of the empty ones, and the others in full.
 //!
-//! Not here: the place of each one, which follows from the walk that takes them.
+//! The position of each one follows from the walk that takes them.
 
 use alloc::vec::Vec;
 
 use crate::hash::{Digest, ZERO};
 
-/// Digests in the order in which a verifier takes them. Empty ones cost a bit each.
+/// The siblings in the order in which a verifier takes them. Empty ones cost one bit each.
 ///
-/// One sequence has one form: no digest in it is listed as zero.
+/// Each sequence has exactly one form: no listed digest is zero.
 ///
 /// ```
 /// use trunkline_core::{hash::ZERO, proof::Siblings};
@@ -18,9 +18,9 @@ use crate::hash::{Digest, ZERO};
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Siblings {
-    /// One bit each, least significant first; unused bits are zero.
+    /// One bit per sibling, set if it is empty; least significant bit first. Unused bits are zero.
     empty: Vec<u8>,
-    /// Those that are not empty.
+    /// The digests that are not empty.
     digests: Vec<Digest>,
     count: usize,
 }
@@ -56,21 +56,21 @@ pub enum SiblingsError {
     /// The list ends within a digest.
     #[error("{0} bytes are not a whole number of 32-byte siblings")]
     Length(usize),
-    /// The bitmap does not fit the number of bits set and digests listed.
+    /// The bitmap does not match the number of bits set and digests listed.
     #[error("a bitmap of {bitmap_bytes} bytes does not fit {count} siblings")]
     Bitmap {
-        /// Bytes of the bitmap.
+        /// Size of the bitmap in bytes.
         bitmap_bytes: usize,
-        /// Bits set and digests listed together.
+        /// Number of bits set and digests listed.
         count: usize,
     },
-    /// A digest is listed that a bit stands for.
+    /// A listed digest is zero, which must be a bit instead.
     #[error("sibling digest {0} is zero; an empty sibling is a bit, not a digest")]
     Zero(usize),
 }
 
 impl Siblings {
-    /// Adds the digest that is taken next.
+    /// Adds the next digest.
     pub fn push(&mut self, digest: &Digest) {
         let bit = self.count % 8;
         if bit == 0 {
@@ -83,12 +83,12 @@ impl Siblings {
         self.count += 1;
     }
 
-    /// Returns how many there are, empty ones included.
+    /// Returns the number of siblings, including empty ones.
     pub fn len(&self) -> usize {
         self.count
     }
 
-    /// Returns whether there is none.
+    /// Returns whether there are none.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
@@ -116,7 +116,7 @@ impl Siblings {
         self.digests.as_flattened()
     }
 
-    /// Reads the only form of a sequence; anything else is an error.
+    /// Decodes the only form of a sequence; anything else is an error.
     pub(super) fn from_wire(bitmap: Vec<u8>, listed: &[u8]) -> Result<Self, SiblingsError> {
         let (digests, rest) = listed.as_chunks::<32>();
         if !rest.is_empty() {
@@ -140,7 +140,7 @@ impl Siblings {
     }
 }
 
-/// Returns how many bits of a bitmap are set.
+/// Returns the number of bits set in a bitmap.
 pub(super) fn bits_set(bitmap: &[u8]) -> usize {
     bitmap.iter().map(|byte| byte.count_ones() as usize).sum()
 }

@@ -1,7 +1,7 @@
-//! A proof as bytes: the protobuf message of `proto/trunkline/proof/v1/proof.proto`, in the one
-//! form that each proof has.
+//! A proof as bytes: the protobuf message of `proto/trunkline/proof/v1/proof.proto`, in the only form that each proof
+//! has.
 //!
-//! Not here: whether a proof proves anything.
+//! Decoding does not verify.
 
 use alloc::vec::Vec;
 
@@ -19,7 +19,7 @@ use crate::params::{FORMAT, PATH_BITS, Salt, TreeParams};
 use crate::record::{CommitRecord, RecordError};
 use crate::wire::{collision, optional};
 
-/// The generated messages: never handed out, so that no unchecked proof is.
+/// The generated messages. They are private, so that no unchecked proof leaves this module.
 mod proto {
     #![allow(missing_docs, unreachable_pub, reason = "generated code")]
     include!(concat!(env!("OUT_DIR"), "/trunkline.proof.v1.rs"));
@@ -61,43 +61,43 @@ const TOP_SIBLINGS_FIELD: u64 = 2;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeProofError {
-    /// The bytes are not the protobuf message.
+    /// The bytes are not valid protobuf.
     #[error("the bytes are not a protobuf proof: {0}")]
     Protobuf(#[from] prost::DecodeError),
-    /// The outermost message is cut, or has a field that no proof has.
-    #[error("the bytes are not a protobuf proof: a field of it is cut or of an unknown kind")]
+    /// The outermost message is truncated, or has a field that no proof has.
+    #[error("the bytes are not a protobuf proof: a field is truncated or of an unknown kind")]
     Field,
-    /// The message has another encoding: fields out of order or unknown, or defaults written out.
+    /// The message has another encoding: fields are out of order or unknown, or default values are written.
     #[error("the proof is not in canonical form; use the encoder of this library")]
     NotCanonical,
-    /// Another format.
+    /// The proof has another format.
     #[error(
         "a proof of format {0}; this build reads format {FORMAT}: ask for one of that format, or use a build that reads it"
     )]
     Format(u32),
-    /// A number stands for no collision policy.
+    /// A number is not that of a collision policy.
     #[error("collision policy {0} is unknown; 0, 1 and 2 are known")]
     Collision(i32),
-    /// Bytes that have a fixed length have another one.
+    /// A field of fixed length has another length.
     #[error("{what} has {expected} bytes, not {found}")]
     Length {
-        /// Name of the part.
+        /// Name of the field.
         what: &'static str,
-        /// Their length.
+        /// Length of the field.
         expected: usize,
-        /// The length found.
+        /// The actual length.
         found: usize,
     },
-    /// An opening is neither one point nor two.
+    /// An opening has neither the length of one point nor of two.
     #[error("an opening has 48 bytes, or 96 if it opens more than one slot, not {0}")]
     OpeningLength(usize),
-    /// A part that must be there is not.
+    /// A required part is missing.
     #[error("the proof has no {0}")]
     Missing(&'static str),
     /// The commit record cannot be read.
     #[error(transparent)]
     Record(#[from] RecordError),
-    /// Bitmap and digests are not siblings.
+    /// A bitmap and a list of digests are not siblings.
     #[error(transparent)]
     Siblings(#[from] SiblingsError),
     /// A count, length or depth is out of bounds.
@@ -106,15 +106,15 @@ pub enum DecodeProofError {
 }
 
 impl Proof {
-    /// Reads a proof. Nothing is allocated for more parts than a proof may have, and only the
-    /// bytes that [`Self::encode`] gives are accepted.
+    /// Decodes a proof. Nothing is allocated for more parts than a proof may have, and only the bytes that
+    /// [`Self::encode`] returns are accepted.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeProofError> {
         if bytes.len() > PROOF_BYTES_MAX {
             return Err(ProofFormError::Bytes(bytes.len()).into());
         }
         check_outline(bytes)?;
         let message = proto::Proof::decode(bytes)?;
-        // Before the form: another format may have other fields.
+        // The format is checked before the form: another format may have other fields.
         if message.format != u32::from(FORMAT) {
             return Err(DecodeProofError::Format(message.format));
         }
@@ -126,7 +126,7 @@ impl Proof {
         Ok(proof)
     }
 
-    /// Returns the canonical bytes, or which bound the proof exceeds.
+    /// Returns the canonical bytes, or the bound that the proof exceeds.
     pub fn encode(&self) -> Result<Vec<u8>, ProofFormError> {
         self.check_form()?;
         let message = write_proof(self);
@@ -137,8 +137,8 @@ impl Proof {
     }
 }
 
-/// Counts versions and their parts without decoding them: two bytes on the wire would take a hundred in memory,
-/// and one bit of a bitmap stands for a digest.
+/// Counts versions and their parts without decoding them: two bytes on the wire would take a hundred in memory, and one
+/// bit of a bitmap represents a digest.
 fn check_outline(mut bytes: &[u8]) -> Result<(), DecodeProofError> {
     let mut counts = Counts::default();
     while !bytes.is_empty() {
@@ -153,7 +153,7 @@ fn check_outline(mut bytes: &[u8]) -> Result<(), DecodeProofError> {
     Ok(counts.check()?)
 }
 
-/// How many parts a version has.
+/// The numbers of parts of a version.
 #[derive(Default)]
 struct Parts {
     entries: usize,
@@ -199,7 +199,7 @@ struct Field<'a> {
     content: &'a [u8],
 }
 
-/// Takes one field off the front; `None` if it is cut or neither a varint nor length-delimited.
+/// Takes one field off the front; `None` if it is truncated or neither a varint nor length-delimited.
 fn take_field<'a>(bytes: &mut &'a [u8]) -> Option<Field<'a>> {
     const VARINT: u64 = 0;
     const LENGTH_DELIMITED: u64 = 2;
@@ -324,7 +324,7 @@ fn read_top(top: proto::version_proof::Top) -> Result<Top, DecodeProofError> {
     }
 }
 
-/// Reads an opening: 48 bytes for one slot, 96 for more.
+/// Decodes an opening: 48 bytes for one slot, 96 for more.
 fn read_opening(bytes: &[u8]) -> Result<TopOpening, DecodeProofError> {
     match bytes.as_chunks::<48>() {
         ([single], []) => Ok(TopOpening::Single(G1Bytes(*single))),

@@ -1,6 +1,6 @@
 //! The compression function over many inputs: lane *i* of register *w* holds word *w* of input *i*.
 //!
-//! Only compiled with `state`: a verifier has no `unsafe`.
+//! It is compiled only with `state`: a verifier has no `unsafe`.
 
 #![allow(unsafe_code)]
 
@@ -11,7 +11,7 @@ use bytemuck::cast;
 
 use super::{BLOCK_LEN, Digest, INITIAL_WORDS, Mode};
 
-/// The message words that the steps of each round take.
+/// The message words that the steps of each round use.
 const SCHEDULE: [[usize; 16]; 7] = [
     [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15],
     [2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8],

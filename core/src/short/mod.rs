@@ -1,8 +1,8 @@
-//! BLAKE3 of short inputs: one block at most, several inputs side by side in the lanes of vector registers.
+//! BLAKE3 of short inputs: at most one block each, with several inputs in the lanes of vector registers.
 //!
-//! `blake3` hashes many inputs at once only if each consists of whole blocks, and keys and values seldom do. The
+//! `blake3` hashes many inputs at once only if each consists of whole blocks, and keys and values rarely do. The
 //! compression function takes the length of a block, so it costs the same for every length up to 64 bytes: here 16
-//! lanes (AVX-512) or 8 (AVX2) compress 16 or 8 inputs together, at a fifth of the time and less. Other processors hash
+//! lanes (AVX-512) or 8 (AVX2) compress 16 or 8 inputs together, in a fifth of the time or less. Other processors hash
 //! them one by one. Names and constants are those of the BLAKE3 paper, section 2.2.
 
 #[cfg(all(feature = "state", target_arch = "x86_64"))]
@@ -18,7 +18,7 @@ pub(crate) const CHUNK_END: u8 = 1 << 1;
 pub(crate) const ROOT: u8 = 1 << 3;
 pub(crate) const KEYED_HASH: u8 = 1 << 4;
 
-/// The chaining value that unkeyed hashing begins with.
+/// The chaining value with which unkeyed hashing begins.
 const INITIAL_WORDS: [u32; 8] = [
     0x6a09_e667,
     0xbb67_ae85,
@@ -52,8 +52,8 @@ impl Mode {
         }
     }
 
-    /// Hashes an input of at most one block, in the one compression that it takes. The library's own way keeps state
-    /// for inputs of any length: 85 ns instead of 70.
+    /// Hashes an input of at most one block with a single compression. The library's own function keeps state for
+    /// inputs of any length, and takes 85 ns instead of 70.
     pub(crate) fn hash(&self, platform: Platform, input: &[u8]) -> Digest {
         let mut block = [0; BLOCK_LEN];
         block[..input.len()].copy_from_slice(input);
@@ -73,16 +73,17 @@ pub(crate) struct Group {
     mode: Mode,
     blocks: [[u8; BLOCK_LEN]; Self::INPUTS],
     lengths: [u32; Self::INPUTS],
-    /// The place of each input's digest.
+    /// The index of each input's digest.
     places: [usize; Self::INPUTS],
     count: usize,
 }
 
 #[cfg(feature = "state")]
 impl Group {
-    /// Inputs of a group: as many as the widest registers have lanes.
+    /// Number of inputs in a group: one for each lane of the widest registers.
     const INPUTS: usize = 16;
-    /// One compression of all lanes takes as long as two to three of one input.
+    /// Least number of inputs for which all lanes are used: one compression of all lanes takes as long as two to three
+    /// single ones.
     #[cfg(target_arch = "x86_64")]
     const LANES_USED_MIN: usize = 3;
 
@@ -97,10 +98,10 @@ impl Group {
         }
     }
 
-    /// Adds an input of at most one block. If that fills the group, its digests are written to their places.
+    /// Adds an input of at most one block. If that fills the group, its digests are written to their indices.
     pub(crate) fn push(&mut self, place: usize, input: &[u8], digests: &mut [Digest]) {
         let block = &mut self.blocks[self.count];
-        // Copying a length that the compiler knows is much cheaper, and 32 bytes is the usual one.
+        // Copying a length that is known to the compiler is much cheaper, and 32 bytes is the usual one.
         let copied = match input.first_chunk::<32>() {
             Some(half) => {
                 block[..32].copy_from_slice(half);
@@ -121,7 +122,7 @@ impl Group {
         }
     }
 
-    /// Writes the digests of what was gathered to their places, and empties the group.
+    /// Writes the digests of the gathered inputs to their indices, and empties the group.
     pub(crate) fn finish(&mut self, digests: &mut [Digest]) {
         let mut first = 0;
         while first < self.count {
@@ -130,7 +131,7 @@ impl Group {
         self.count = 0;
     }
 
-    /// Hashes inputs from `first` on, and returns how many.
+    /// Hashes inputs from `first` on, and returns their number.
     fn hash_some(&self, first: usize, digests: &mut [Digest]) -> usize {
         #[cfg(target_arch = "x86_64")]
         if self.count - first >= Self::LANES_USED_MIN {
@@ -163,7 +164,7 @@ mod tests {
     use super::*;
     use crate::hash::ZERO;
 
-    /// Hashes inputs as one group after the other, as far as `hash_first` takes them.
+    /// Hashes inputs in successive groups, as many as `hash_first` takes.
     fn all_of(mode: Mode, inputs: &[Vec<u8>]) -> Vec<Digest> {
         let mut digests = vec![ZERO; inputs.len()];
         let mut group = Group::new(mode);

@@ -1,4 +1,4 @@
-//! What decoding and verifying a proof may allocate: at most 128 bytes for each of its own, and 1 MiB.
+//! The allocation bound on decoding and verifying a proof: at most 128 bytes for each of the proof's, and 1 MiB.
 
 use trunkline_testkit::counting::Counting;
 

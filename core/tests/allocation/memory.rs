@@ -12,7 +12,7 @@ use trunkline_testkit::keys::{number_key, numbered};
 use trunkline_testkit::protobuf;
 use trunkline_testkit::proven::{State, committer, proofs_of, states};
 
-/// Decodes and verifies against everything, and gives whether anything held.
+/// Decodes and verifies against everything, and returns whether anything held.
 fn check(bytes: &[u8], expected: &[Expected]) -> bool {
     let (held, peak) = peak_of(|| match Proof::decode(bytes) {
         Ok(proof) => {
@@ -62,7 +62,7 @@ fn memory_is_linear_in_the_bytes_of_a_proof_that_opens_every_slot() {
     assert!(check(&state.hash_proof(&keys, true), &state.expected()));
 }
 
-/// What a stranger may send to take the most memory for the fewest bytes.
+/// Uses input with which an attacker could cause the most memory use for the fewest bytes.
 #[test]
 fn memory_is_linear_in_bytes_that_are_nearly_nothing_but_parts() {
     let entry = protobuf::bytes(3, &[]);
@@ -71,7 +71,7 @@ fn memory_is_linear_in_bytes_that_are_nearly_nothing_but_parts() {
     let place = |depth| [protobuf::number(1, depth), protobuf::bytes(2, &[])].concat();
     let empty_place = protobuf::bytes(4, &place(7));
     let version = |content: &[u8]| protobuf::bytes(4, content);
-    // A list that has just doubled has twice the room that it needs, next to the half that it had.
+    // A list that has just doubled has twice the capacity that it needs, next to the half that it had.
     let doubled = ENTRIES_MAX / 2 + 1;
     for count in [1, 2, 3, 100, 1_000, doubled, ENTRIES_MAX, ENTRIES_MAX + 1] {
         let forms = [
@@ -103,7 +103,7 @@ fn by_nothing() -> Expected {
     }
 }
 
-/// A bitmap of 64 MiB stands for 17 GB of siblings.
+/// A bitmap of 64 MiB would represent 17 GB of siblings.
 #[test]
 fn a_bitmap_of_more_siblings_than_there_can_be_takes_no_memory() {
     let entry = protobuf::bytes(3, &protobuf::bytes(4, &[]));
@@ -149,7 +149,7 @@ fn memory_is_linear_in_the_bytes_of_proofs_over_the_history_and_evidence() {
     }
 }
 
-/// Many keys, each at the end of the longest chain, all of it empty.
+/// Many keys, each at the end of the longest, empty chain.
 #[test]
 fn memory_is_linear_in_chains_that_take_a_bit_a_level() {
     let params = TreeParams::default();
@@ -181,6 +181,6 @@ fn memory_is_linear_in_chains_that_take_a_bit_a_level() {
         versions: vec![version],
         opening: None,
     };
-    // More siblings than the paths need, so it proves nothing; all of them are looked at before.
+    // There are more siblings than the paths need, so it proves nothing; all of them are examined first.
     assert!(!check(&proof.encode().unwrap(), &[by_nothing()]));
 }

@@ -13,7 +13,7 @@ static AUDIT: LazyLock<(AuditProof, Vec<u8>)> = LazyLock::new(|| {
     (proof, bytes)
 });
 
-/// What is read is written again as it was, and judged.
+/// Checks that decoded input encodes to the same bytes, and verifies it.
 fn handle(bytes: &[u8]) {
     if let Ok(proof) = AuditProof::decode(bytes) {
         assert_eq!(proof.encode().unwrap(), bytes);

@@ -7,7 +7,7 @@ use trunkline_testkit::protobuf::{bytes, number};
 
 use crate::fixture;
 
-/// The fields of a sound audit proof, by number from 1.
+/// The fields of a valid audit proof, by number from 1.
 static FIELDS: LazyLock<[Vec<u8>; 10]> = LazyLock::new(|| {
     let proof = fixture::audit();
     let bitmap: [u8; 16] = std::array::from_fn(|byte| {
@@ -30,7 +30,7 @@ static FIELDS: LazyLock<[Vec<u8>; 10]> = LazyLock::new(|| {
     ]
 });
 
-/// With one field replaced.
+/// Decodes the proof with one field replaced.
 fn with(field: usize, content: Vec<u8>) -> Result<AuditProof, DecodeError> {
     let mut fields = FIELDS.clone();
     fields[field - 1] = content;
@@ -70,7 +70,7 @@ fn fields_have_one_order_and_no_extras() {
     ] {
         assert_eq!(AuditProof::decode(&[fields.clone(), extra].concat()), error);
     }
-    // Defaults are not spelled out, and varints are minimal.
+    // Default values are not written, and varints are minimal.
     assert_eq!(with(4, number(4, 0)), error);
     assert_eq!(with(5, bytes(5, b"")), error);
     assert_eq!(with(1, vec![1 << 3, 0x82, 0]), error);

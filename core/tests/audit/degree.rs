@@ -1,5 +1,5 @@
-//! A commitment to a polynomial of higher degree that agrees with the state on all slots: openings at
-//! slots cannot tell it from the KZG root, an audit proof can.
+//! A commitment to a polynomial of higher degree that agrees with the state on all slots: openings at slots cannot
+//! distinguish it from the KZG root, but an audit proof can.
 
 use ark_ff::AdditiveGroup;
 use ark_poly::{EvaluationDomain, Radix2EvaluationDomain};
@@ -10,7 +10,7 @@ use trunkline_core::proof::Expected;
 
 use crate::fixture;
 
-/// Values on the 4096th roots of unity, in bit-reversed order, of the polynomial with these on the
+/// Returns the values on the 4096th roots of unity, in bit-reversed order, of the polynomial with these values on the
 /// 128th, plus `factor` times X^128 - 1.
 fn blob_of(slots: &fixture::Slots, factor: Fr) -> Blob {
     let values = slots.map(|digest| trunkline_core::kzg::slot_value(&digest));

@@ -16,7 +16,7 @@ fn keyed(name: &str, body: &[u8]) -> Digest {
     *blake3::keyed_hash(&key, body).as_bytes()
 }
 
-/// Digests in most slots, with their top two bits set in some.
+/// Returns digests in most slots, some with their top two bits set.
 pub(crate) fn slots() -> Slots {
     core::array::from_fn(|slot| match slot % 5 {
         0 => [0; 32],
@@ -24,7 +24,7 @@ pub(crate) fn slots() -> Slots {
     })
 }
 
-/// The fold of SPEC.md §2.5.
+/// Returns the fold of SPEC.md §2.5.
 pub(crate) fn state_digest(slots: &[Digest]) -> Digest {
     if let [slot] = slots {
         return *slot;
@@ -36,7 +36,7 @@ pub(crate) fn state_digest(slots: &[Digest]) -> Digest {
     }
 }
 
-/// The polynomial that has the slots' values.
+/// Returns the polynomial with the slots' values.
 pub(crate) fn polynomial(slots: &Slots) -> NaiveKzg {
     let values = slots.map(|mut digest| {
         digest[0] &= 0x3f;
@@ -45,7 +45,7 @@ pub(crate) fn polynomial(slots: &Slots) -> NaiveKzg {
     NaiveKzg::new(CEREMONY, &values)
 }
 
-/// Where it is evaluated, by SPEC.md §16.2.
+/// Returns the point of evaluation, by SPEC.md §16.2.
 pub(crate) fn point(proof: &AuditProof) -> Fr {
     let body = [
         &2_u16.to_le_bytes()[..],
@@ -59,7 +59,7 @@ pub(crate) fn point(proof: &AuditProof) -> Fr {
     Fr::from_be_bytes_mod_order(&digest)
 }
 
-/// The audit proof of these slots at version 5, without a record.
+/// Returns the audit proof of these slots at version 5, without a record.
 pub(crate) fn audit_of(params: TreeParams, slots: Slots) -> AuditProof {
     let polynomial = polynomial(&slots);
     let mut proof = AuditProof {
@@ -74,7 +74,7 @@ pub(crate) fn audit_of(params: TreeParams, slots: Slots) -> AuditProof {
     proof
 }
 
-/// One with a record.
+/// Returns an audit proof with a record.
 pub(crate) fn audit() -> AuditProof {
     let proof = audit_of(salted(), slots());
     let record = record(&proof);

@@ -7,7 +7,7 @@ use trunkline_core::wire::FormError;
 
 use crate::fixture::{self, by_kzg_root, by_state};
 
-/// Sound, and made once: each test changes a copy.
+/// A valid audit proof, made once: each test changes a copy.
 static AUDIT: LazyLock<AuditProof> = LazyLock::new(fixture::audit);
 
 fn forged(change: impl FnOnce(&mut AuditProof)) -> AuditProof {
@@ -16,7 +16,7 @@ fn forged(change: impl FnOnce(&mut AuditProof)) -> AuditProof {
     proof
 }
 
-/// With another record, so that it can be of another commit.
+/// Returns the proof with another record, so that it can be of another commit.
 fn with_record(change: impl FnOnce(&mut CommitRecord)) -> AuditProof {
     forged(|proof| change(proof.record.as_mut().unwrap()))
 }
@@ -26,7 +26,7 @@ fn assert_refused(proof: &AuditProof, trusted: &Expected, error: VerifyAuditErro
     assert_eq!(verify(proof, trusted), Err(error));
 }
 
-/// A byte of a digest changed where it counts in the root that is compared.
+/// Changes a byte of a digest that matters for the compared root.
 fn other<const N: usize>(mut bytes: [u8; N]) -> [u8; N] {
     bytes[N - 1] ^= 1;
     bytes
@@ -63,7 +63,7 @@ fn the_record_has_the_state_digest_that_the_slots_fold_to() {
 
 #[test]
 fn the_tree_is_the_trusted_one() {
-    // Without a record, which would tell first.
+    // There is no record, which would be checked first.
     let proof = forged(|proof| {
         proof.record = None;
         proof.params.salt = None;
@@ -151,7 +151,7 @@ fn the_opening_is_that_of_this_root_and_these_slots() {
         proof.slots[1] = other(proof.slots[1]);
     });
     assert_refused(&proof, &by_kzg_root(&AUDIT), error);
-    // A slot that is empty, taken for one that is not.
+    // A slot that is empty is taken for one that is not.
     let proof = forged(|proof| {
         proof.record = None;
         proof.slots[0] = [1; 32];
@@ -161,7 +161,7 @@ fn the_opening_is_that_of_this_root_and_these_slots() {
 
 #[test]
 fn the_point_of_evaluation_follows_from_tree_root_and_all_digests() {
-    // Each of these leaves the polynomial and its values as they are, and moves the point alone.
+    // Each of these keeps the polynomial and its values, and moves only the point.
     let error = VerifyAuditError::Opening;
     let proof = forged(|proof| {
         proof.record = None;

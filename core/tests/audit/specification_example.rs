@@ -7,7 +7,7 @@ use crate::fixture;
 
 const SPECIFICATION: &str = include_str!("../../../SPEC.md");
 
-/// That SPEC.md has a row for each of these.
+/// Checks that SPEC.md has a row for each of these.
 #[track_caller]
 fn assert_stated(examples: &[(&str, &[u8])]) {
     let rows = examples
@@ -17,7 +17,7 @@ fn assert_stated(examples: &[(&str, &[u8])]) {
     assert_eq!(missing, Vec::<String>::new(), "SPEC.md lacks these rows");
 }
 
-/// The state of SPEC.md §11: the leaf digests of `a`, `b` and `c`, each alone in its slot.
+/// Returns the state of SPEC.md §11: the leaf digests of `a`, `b` and `c`, each alone in its slot.
 fn slots() -> fixture::Slots {
     let mut slots = [[0; 32]; 128];
     for (key, value) in [(b"a", b"1"), (b"b", b"2"), (b"c", b"3")] {

@@ -1,4 +1,4 @@
-//! The file as anybody reads it, and this crate's answers to it.
+//! The file as any reader parses it, and this crate's answers to it.
 
 use trunkline_core::audit::{AuditBinding, AuditProof, VerifiedAudit, verify};
 use trunkline_core::proof::Expected;
@@ -21,7 +21,7 @@ fn shown(verified: &VerifiedAudit<'_>) -> ShownAudit {
     }
 }
 
-/// What is shown, or the rule that refuses and what is malformed.
+/// Returns the shown facts, or the broken rule with the reason why bytes are malformed.
 fn answer(vector: &AuditVector) -> Result<ShownAudit, (&'static str, Option<&'static str>)> {
     let proof = AuditProof::decode(&vector.proof.0)
         .map_err(|error| (MALFORMED_RULE, Some(malformed_of(&error))))?;

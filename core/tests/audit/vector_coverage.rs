@@ -1,4 +1,4 @@
-//! A rule without a name here does not compile, a name without a vector fails.
+//! A rule without a name here does not compile, and a name without a vector fails.
 
 use std::collections::BTreeSet;
 
@@ -25,10 +25,10 @@ names!(rule_of, RULES, VerifyAuditError, {
     VerifyAuditError::Opening => "Opening",
 });
 
-/// Takes a digest that is a 128th root of unity.
+/// A rule that only a digest which is a 128th root of unity would break.
 const CANT_BE_MADE: &str = "PointOnDomain";
 
-/// Of other proofs, or refused as a record before.
+/// Errors of other proofs, and those that are found as errors of the record first.
 const NOT_OF_AUDITS: [&str; 4] = ["Digests", "Outcome", "Form.TooMany", "Form.MetadataBytes"];
 
 #[test]

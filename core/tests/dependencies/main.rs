@@ -1,4 +1,4 @@
-//! What the verifier alone pulls in: no actor, no runtime, no store, no threads, no std.
+//! The dependencies of the verifier alone: no actor, no runtime, no store, no threads, no std.
 
 mod packages;
 mod sources;

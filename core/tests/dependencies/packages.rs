@@ -1,6 +1,6 @@
 use std::process::Command;
 
-/// A line for each package of the verifier, in this format.
+/// Returns a line for each package of the verifier, in this format.
 fn tree(arguments: &[&str], format: &str) -> Vec<String> {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--edges", "normal", "--prefix", "none"])
@@ -33,7 +33,7 @@ fn the_verifier_pulls_in_no_runtime_store_or_thread_pool() {
     }
 }
 
-/// That it links without std is shown by `verifier/no-std`; this names the culprit sooner.
+/// `verifier/no-std` shows that it links without std; this test names the cause sooner.
 #[test]
 fn the_verifier_pulls_in_no_crate_that_needs_std_and_no_feature_that_asks_for_it() {
     let packages = tree(&VERIFIER, "{p}|{f}");
@@ -48,7 +48,7 @@ fn the_verifier_pulls_in_no_crate_that_needs_std_and_no_feature_that_asks_for_it
         let found = packages.iter().find(|name| name.starts_with(unwanted));
         assert_eq!(found, None, "the verifier must do without");
     }
-    // Procedural macros and what they are made of run in the compiler.
+    // Procedural macros and their dependencies run in the compiler.
     let in_compiler = [
         "anyhow",
         "either",

@@ -1,7 +1,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Rooms and files that are compiled only with `state`: `lib.rs` and the `mod.rs` of each say so.
+/// Modules and files that are compiled only with `state`, as `lib.rs` and the `mod.rs` of each say.
 const WRITING_SIDE: [&str; 12] = [
     "batch",
     "frame",
@@ -16,10 +16,10 @@ const WRITING_SIDE: [&str; 12] = [
     "prefetch.rs",
     "short/lanes.rs",
 ];
-/// Files of `proof/` that begin so make proofs.
+/// Prefix of the files of `proof/` that make proofs.
 const PROVING: &str = "proof/prove";
 
-/// Every file of the verifier, below `src/`.
+/// Returns every file of the verifier, below `src/`.
 fn sources() -> Vec<(PathBuf, String)> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut found = Vec::new();
@@ -47,7 +47,7 @@ fn sources() -> Vec<(PathBuf, String)> {
     found
 }
 
-/// Without comments, examples and unit tests, which stand at the end of a file.
+/// Returns the lines without comments, examples and unit tests, which are at the end of a file.
 fn code(text: &str) -> impl Iterator<Item = &str> {
     let code = text.split("#[cfg(test)]").next().unwrap_or_default();
     code.lines()
@@ -55,7 +55,7 @@ fn code(text: &str) -> impl Iterator<Item = &str> {
         .filter(|line| !line.starts_with("//"))
 }
 
-/// Without std in the crate it could not even be named; this holds with `state`, too.
+/// Without std the crate could not even name them; this test also covers `state`.
 #[test]
 fn the_verifier_names_no_file_clock_network_thread_or_environment() {
     let sources = sources();

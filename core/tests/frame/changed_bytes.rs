@@ -7,7 +7,7 @@ fn pinned() -> [PublicKey; 1] {
     [PublicKey::from_bytes(&public_key(&SEEDS[0])).unwrap()]
 }
 
-/// Every byte, with each of its bits changed.
+/// Returns the bytes with each bit of each byte changed.
 fn changed(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     (0..bytes.len()).flat_map(move |index| {
         (0..8).map(move |bit| {
@@ -18,7 +18,7 @@ fn changed(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     })
 }
 
-/// Every length that is shorter.
+/// Returns every shorter prefix.
 fn cut(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     (0..bytes.len()).map(|length| &bytes[..length])
 }

@@ -1,4 +1,5 @@
-//! Frames and beginnings by definition: protobuf by hand, BLAKE3 by its own library, and a block of LZ4 written out.
+//! Frames and beginnings by definition: protobuf written by hand, BLAKE3 by its own library, and a literal block of
+//! LZ4.
 
 use ed25519_dalek::{Signer, SigningKey};
 use trunkline_testkit::wire_mutations::{Content, Message};
@@ -30,7 +31,7 @@ fn signed(seed: &Hash, name: &str, covered: &[u8]) -> [u8; 64] {
     signing_key(seed).sign(&message).to_bytes()
 }
 
-/// An entry of the log, as its parts.
+/// An entry of the log, by its parts.
 #[derive(Clone)]
 pub(crate) struct NaiveEntry {
     pub(crate) tree_id: Hash,
@@ -43,7 +44,7 @@ pub(crate) struct NaiveEntry {
 }
 
 impl NaiveEntry {
-    /// An entry whose effects are a word again and again.
+    /// Returns an entry whose effects repeat a word.
     pub(crate) fn example() -> Self {
         Self {
             tree_id: [0x71; 32],
@@ -65,7 +66,7 @@ impl NaiveEntry {
         }
     }
 
-    /// The shortest one.
+    /// Returns the shortest entry.
     pub(crate) fn least() -> Self {
         Self {
             metadata: Vec::new(),
@@ -103,7 +104,7 @@ impl NaiveEntry {
         signed(seed, "frame signature", &self.covered())
     }
 
-    /// The signature of a beginning over what a frame's covers.
+    /// Returns the signature of a beginning over a frame's content.
     pub(crate) fn sign_in_the_other_domain(&self, seed: &Hash) -> [u8; 64] {
         signed(seed, "beginning signature", &self.covered())
     }
@@ -130,7 +131,7 @@ impl NaiveEntry {
         self.message(signature, [0; 3], outcomes, effects)
     }
 
-    /// The outcomes as literals, and the effects as a word that is repeated.
+    /// Encodes the outcomes as literals, and the effects as a repeated word.
     pub(crate) fn compressed(&self, signature: &[u8]) -> Message {
         let lengths = [1, self.outcomes.len() as u64, self.effects.len() as u64];
         let effects = repeating_block(&self.effects);
@@ -159,7 +160,7 @@ impl NaiveEntry {
     }
 }
 
-/// A block of LZ4 without matches, of up to 14 bytes.
+/// Returns a block of LZ4 without matches, of up to 14 bytes.
 pub(crate) fn literal_block(content: &[u8]) -> Vec<u8> {
     assert!(content.len() < 15);
     match content {
@@ -168,7 +169,7 @@ pub(crate) fn literal_block(content: &[u8]) -> Vec<u8> {
     }
 }
 
-/// A block of LZ4 for three bytes that are repeated: they, a match, and the last five as literals.
+/// Returns a block of LZ4 for three repeated bytes: the bytes, a match, and the last five as literals.
 fn repeating_block(content: &[u8]) -> Vec<u8> {
     let more = content.len() - 3 - 5 - 4 - 15;
     assert!(more < 255 && content.iter().zip(&content[3..]).all(|(a, b)| a == b));
@@ -200,7 +201,7 @@ impl NaiveBeginning {
         }
     }
 
-    /// That of a new tree without salt.
+    /// Returns the beginning of a new tree without salt.
     pub(crate) fn least() -> Self {
         Self {
             salt: None,
@@ -232,7 +233,7 @@ impl NaiveBeginning {
         signed(seed, "beginning signature", &self.covered())
     }
 
-    /// The signature of a frame over what a beginning's covers.
+    /// Returns the signature of a frame over a beginning's content.
     pub(crate) fn sign_in_the_other_domain(&self, seed: &Hash) -> [u8; 64] {
         signed(seed, "frame signature", &self.covered())
     }
@@ -268,7 +269,7 @@ pub(crate) fn hex_array<const N: usize>(digits: &str) -> [u8; N] {
 /// The order of the group, little-endian.
 const ORDER: &str = "edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010";
 
-/// A signature with its S raised by the order of the group: another form of the same number.
+/// Returns a signature with its S raised by the order of the group: another form of the same number.
 pub(crate) fn with_larger_s(signature: &[u8; 64]) -> [u8; 64] {
     let mut larger = *signature;
     let mut carry = 0;

@@ -4,7 +4,7 @@ use trunkline_core::params::{CollisionPolicy, Salt, TreeParams};
 use trunkline_core::record::CommitRecord;
 use trunkline_core::store::log::{LogEntry, LogPosition};
 
-/// Bytes of which some repeat.
+/// Returns bytes with repetitions.
 fn long_part() -> impl Strategy<Value = Vec<u8>> {
     let noise = prop::collection::vec(any::<u8>(), 0..200);
     (noise, 1..40_usize).prop_map(|(noise, times)| noise.repeat(times))

@@ -2,7 +2,7 @@ use crate::model::{NaiveBeginning, NaiveEntry, SEEDS, public_key};
 
 const SPECIFICATION: &str = include_str!("../../../SPEC.md");
 
-/// That SPEC.md has a row for each of these.
+/// Checks that SPEC.md has a row for each of these.
 #[track_caller]
 fn assert_stated(examples: &[(&str, &[u8])]) {
     let rows = examples

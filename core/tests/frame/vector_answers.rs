@@ -1,4 +1,4 @@
-//! The file as anybody reads it, and this crate's answers to it.
+//! The file as any reader parses it, and this crate's answers to it.
 
 use bytes::Bytes;
 use trunkline_core::frame::{Beginning, Frame, PublicKey, SecretKey};
@@ -11,7 +11,7 @@ use crate::vectors::{
     BeginningVector, FrameVector, FrameVectors, Pinned, ShownBeginning, ShownFrame,
 };
 
-/// What is shown, or the rule that refuses and what is malformed.
+/// The shown facts, or the broken rule with the reason why bytes are malformed.
 type Answer<S> = Result<S, (&'static str, Option<&'static str>)>;
 
 #[track_caller]

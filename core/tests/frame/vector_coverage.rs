@@ -1,4 +1,4 @@
-//! A rule without a name here does not compile, a name without a vector fails.
+//! A rule without a name here does not compile, and a name without a vector fails.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! `frames.json`: what is in it, and how it is made by the model. Not here: holding the crate against it.
+//! The content of `frames.json`, made by the model. The crate is compared with it elsewhere.
 
 use serde::{Deserialize, Serialize};
 use trunkline_core::record::RECORD_BYTES_MIN;
@@ -12,7 +12,7 @@ use crate::model::{
     Hash, NaiveBeginning, NaiveEntry, SEEDS, hex_array, literal_block, public_key, with_larger_s,
 };
 
-/// `frames.json`.
+/// The content of `frames.json`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FrameVectors {
@@ -68,7 +68,7 @@ pub(crate) struct ShownBeginning {
     pub(crate) commit_id: Hex,
 }
 
-/// Makes the file again.
+/// Makes the file.
 pub(crate) fn made() -> VectorFile {
     let keys = SEEDS.iter().map(|seed| KeyPair {
         secret: seed.into(),
@@ -86,7 +86,7 @@ pub(crate) fn made() -> VectorFile {
     VectorFile::new("frames.json", &vectors)
 }
 
-/// Points of small order, in all their encodings; and points that no signer makes.
+/// Returns points of small order, in all their encodings, and points that no signer makes.
 fn refused_keys() -> Vec<RefusedKey> {
     let of = |(of, public, error): (&str, &str, &str)| RefusedKey {
         of: of.into(),
@@ -302,7 +302,7 @@ fn mutation(name: impl Into<String>, malformed: &'static str, bytes: Vec<u8>) ->
     }
 }
 
-/// A field of fixed length has others.
+/// Returns variants with other lengths of a field of fixed length.
 fn other_lengths<const N: usize>(
     message: &Message,
     field: u64,
@@ -373,7 +373,7 @@ fn plain_with_lengths(message: &Message) -> Vec<Mutation> {
 fn spoilt_lengths(message: &Message) -> Vec<Mutation> {
     let effects = message.bytes_of(9);
     let far = EFFECTS_BYTES_MAX as u64;
-    // The offset of the match is behind the beginning.
+    // The offset of the match is before the beginning.
     let mut before = effects.to_vec();
     before[4] = 4;
     vec![

@@ -1,4 +1,4 @@
-//! Nothing is read past the memory that it is in. Assembly is not checked by the compiler, and it hashes.
+//! Nothing is read outside its memory. Hashing uses assembly, which the compiler does not check.
 
 #![cfg(all(feature = "state", target_os = "linux"))]
 

@@ -18,7 +18,7 @@ fn hashing_versions_reads_nothing_past_its_memory() {
     twin.seal();
     for _ in 0..192 {
         let count = rng.random_range(1..24);
-        // A refusal is as good: what it takes back is hashed again.
+        // A refusal is just as good: the undone part is hashed again.
         let _ = twin.submit(&random_ops(&mut rng, &pool, count, 0.7));
         twin.seal();
         let oldest = twin.version.saturating_sub(3);
@@ -52,7 +52,7 @@ fn making_and_verifying_proofs_reads_nothing_past_its_memory() {
         for bytes in proofs_of(&state, &committer) {
             let proof = Proof::decode(&bytes).unwrap();
             let expected = vec![state.expected()[0]; proof.versions.len()];
-            // Those of several versions name others than the one that is expected.
+            // Those of several versions name other versions than the expected one.
             if proof.versions.len() == 1 {
                 assert!(verify_versions(&proof, &expected).is_ok());
             }

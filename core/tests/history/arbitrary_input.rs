@@ -12,7 +12,7 @@ fn digests(max: usize) -> impl Strategy<Value = Vec<Hash>> {
     vec(any::<Hash>(), 0..=max)
 }
 
-/// Near powers of two, where the shape of a range changes.
+/// Returns numbers near powers of two, where the shape of a range changes.
 fn number() -> impl Strategy<Value = u64> {
     prop_oneof![
         any::<u64>(),
@@ -86,7 +86,7 @@ prop_compose! {
     }
 }
 
-/// Fields with the right numbers and any content.
+/// Returns fields with valid numbers and arbitrary content.
 fn fields() -> impl Strategy<Value = Vec<u8>> {
     let number = (1_u64..9, any::<u64>()).prop_map(|(field, value)| protobuf::number(field, value));
     let bytes = (1_u64..9, vec(any::<u8>(), 0..80))
@@ -94,7 +94,7 @@ fn fields() -> impl Strategy<Value = Vec<u8>> {
     vec(prop_oneof![number, bytes], 0..9).prop_map(|fields| fields.concat())
 }
 
-/// Whatever is read of these bytes is written as these bytes.
+/// Checks that any decoded message encodes to the same bytes.
 fn read_all(bytes: &[u8]) -> Result<(), TestCaseError> {
     if let Ok(proof) = AncestorProof::decode(bytes) {
         prop_assert_eq!(proof.encode().unwrap(), bytes);

@@ -7,7 +7,7 @@ use crate::model::{Chain, Hash, Version};
 
 const DIGEST: Hash = [0xff; 32];
 
-/// The longest record there is.
+/// Returns the longest possible record.
 fn record() -> CommitRecord {
     CommitRecord {
         metadata: vec![1; 256],

@@ -6,7 +6,7 @@ use trunkline_testkit::protobuf::{bytes, number, varint};
 
 use crate::model::{Chain, Version};
 
-/// The fields of an ancestor proof, ready to be spoilt.
+/// Returns the fields of an ancestor proof, to be changed.
 fn fields() -> [Vec<u8>; 6] {
     let proof = Chain::new(3).ancestor(3, 1);
     [
@@ -93,7 +93,7 @@ fn an_outcome_that_is_none_is_refused() {
     assert_eq!(evidence[code], 0);
     evidence[code] = 5;
     assert_eq!(Evidence::decode(&evidence), Err(DecodeError::Outcome));
-    // A key of one byte, which is not there.
+    // A key of one byte, which is not present.
     (evidence[code], evidence[code + 33]) = (0, 1);
     assert_eq!(Evidence::decode(&evidence), Err(DecodeError::Outcome));
 }

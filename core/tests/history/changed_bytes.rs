@@ -3,7 +3,7 @@ use trunkline_core::history::{AncestorProof, ConsistencyProof};
 
 use crate::model::{Chain, Version};
 
-/// Every byte, changed in three ways, and every length that is shorter.
+/// Returns every byte changed in three ways, and every shorter prefix.
 fn spoilt(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     let changed = (0..bytes.len()).flat_map(move |index| {
         [0x01, 0x80, 0xff].map(|bits| {

@@ -32,7 +32,7 @@ fn a_client_may_add_the_older_record_itself() {
     assert_eq!(verify(&proof), Err(VerifyConsistencyError::NeedsOlder));
     let added = proof.with_older(chain.records[4].clone()).unwrap();
     assert!(verify(&added).is_ok());
-    // Once more the same changes nothing.
+    // Repeating this changes nothing.
     let added = added.with_older(chain.records[4].clone()).unwrap();
     let other = added.with_older(chain.records[3].clone());
     assert_eq!(other, Err(VerifyConsistencyError::OtherOlder));
@@ -64,7 +64,7 @@ fn a_rewritten_history_is_refused_whatever_is_put_together() {
     }
 }
 
-/// The older commit id stands in the head's history, but after other versions than it speaks of.
+/// The older commit id is in the head's history, but after other versions than those of its own history.
 #[test]
 fn an_older_head_after_another_history_is_refused() {
     let chain = Chain::new(8);

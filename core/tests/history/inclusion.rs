@@ -8,7 +8,7 @@ fn items(count: usize) -> Vec<Hash> {
     (0..count).map(|index| [index as u8; 32]).collect()
 }
 
-/// Every item of every small range, with what shows it.
+/// Calls `check` for every item of every small range, with its inclusion proof.
 fn each(names: Names, mut check: impl FnMut(usize, usize, &Inclusion, &Hash)) {
     for count in 1..=COUNT_MAX {
         let items = items(count);

@@ -1,7 +1,7 @@
-//! Mountain ranges by definition, and histories and versions made of them.
+//! Mountain ranges by definition, and histories and versions built from them.
 //!
-//! Written from the text of the specification. It hashes by itself; of the crate it names the types of
-//! the proofs, which it builds, and the encodings of records and outcomes.
+//! Written from the text of the specification. It has its own hashing; from the crate it uses only the types of the
+//! proofs, which it builds, and the encodings of records and outcomes.
 
 use trunkline_core::evidence::Evidence;
 use trunkline_core::history::{AncestorProof, ConsistencyProof, Inclusion};
@@ -26,7 +26,7 @@ pub(crate) fn keyed(name: &str, body: &[u8]) -> Hash {
     *blake3::keyed_hash(&key, body).as_bytes()
 }
 
-/// Items, a power of two, under one node.
+/// Returns the digest over items, whose number is a power of two.
 pub(crate) fn perfect<T: AsRef<[u8]>>(names: Names, items: &[T]) -> Hash {
     match items {
         [item] => keyed(names.0, item.as_ref()),
@@ -38,7 +38,7 @@ pub(crate) fn perfect<T: AsRef<[u8]>>(names: Names, items: &[T]) -> Hash {
     }
 }
 
-/// Where each mountain begins and how many items it has, the largest first.
+/// Returns the first index of each mountain and its number of items, the largest first.
 fn mountains(mut count: usize) -> Vec<(usize, usize)> {
     let (mut first, mut found) = (0, Vec::new());
     while count > 0 {
@@ -63,7 +63,7 @@ pub(crate) fn digest<T: AsRef<[u8]>>(names: Names, items: &[T]) -> Hash {
     keyed(names.2, &[&count[..], peaks.as_flattened()].concat())
 }
 
-/// What shows an item in a range.
+/// Returns the proof that an item is in a range.
 pub(crate) fn inclusion<T: AsRef<[u8]>>(names: Names, items: &[T], index: usize) -> Inclusion {
     let mountains = mountains(items.len());
     let own = mountains
@@ -89,7 +89,7 @@ pub(crate) fn inclusion<T: AsRef<[u8]>>(names: Names, items: &[T], index: usize)
     Inclusion { siblings, peaks }
 }
 
-/// The subtrees by which the first few items become all of them.
+/// Returns the subtrees that extend the first few items to all of them.
 pub(crate) fn extension<T: AsRef<[u8]>>(names: Names, items: &[T], mut from: usize) -> Vec<Hash> {
     let mut nodes = Vec::new();
     while from < items.len() {
@@ -120,7 +120,7 @@ impl Chain {
         Self::changed_from(length, length + 1)
     }
 
-    /// The same up to some version, which and all after it are others.
+    /// Returns a chain that is the same up to a version, and differs from there on.
     pub(crate) fn changed_from(length: usize, changed: usize) -> Self {
         let (mut records, mut ids): (Vec<CommitRecord>, Vec<Hash>) = Default::default();
         for version in 0..=length {
@@ -156,7 +156,7 @@ impl Chain {
     }
 }
 
-/// A version with some submissions, and the provisional root before and after each.
+/// A version with some submissions, and the provisional roots between them.
 pub(crate) struct Version {
     pub(crate) record: CommitRecord,
     pub(crate) id: Hash,
@@ -203,7 +203,7 @@ impl Version {
         outcomes.map(SubmissionOutcome::encode).collect()
     }
 
-    /// The provisional root that the caller of a submission got.
+    /// Returns the provisional root that the caller of a submission received.
     pub(crate) fn promised(&self, index: usize) -> Hash {
         self.provisional_roots[index + 1]
     }

@@ -11,7 +11,7 @@ use trunkline_core::record::CommitRecord;
 
 use crate::model::{self, Chain, FIRST, Hash, Version};
 
-/// The nodes of a range in the order in which they come about.
+/// Returns the nodes of a range in the order in which they are created.
 fn nodes(domains: &RangeDomains, items: &[Hash]) -> Vec<Hash> {
     let (mut range, mut nodes) = (MountainRange::default(), Vec::new());
     for item in items {
@@ -129,7 +129,7 @@ fn a_submission_with_too_many_behind_it_has_no_evidence() {
     assert!(too_many.to_string().contains("1048576"));
 }
 
-/// Shapes alone, up to the largest numbers.
+/// Checks only shapes, up to the largest numbers.
 #[test]
 fn extensions_end_where_they_should() {
     let numbers = (0..64).flat_map(|bit| [(1_u64 << bit) - 1, 1 << bit, (1 << bit) + 1]);

@@ -109,7 +109,7 @@ fn heads_that_do_not_follow_are_refused() {
     assert_eq!(verified, Err(VerifyConsistencyError::Tree));
 }
 
-/// What nobody but the engine can forge: a head that names a parent other than the version before it.
+/// Only the engine could forge this: a head that names another parent than the previous version.
 #[test]
 fn a_head_with_another_parent_than_its_history_has_is_refused() {
     for head in 1..=11 {
@@ -122,7 +122,7 @@ fn a_head_with_another_parent_than_its_history_has_is_refused() {
             let consistent = consistency.verify(&chain.ids[older], &chain.ids[head]);
             let checked = consistency.check_head(older as u64, &chain.ids[older]);
             match older + 1 == head {
-                // Without the version before the head, nothing tells.
+                // Without the version before the head, this cannot be detected.
                 false => assert!(ancestor.is_ok() && consistent.is_ok() && checked.is_ok()),
                 true => {
                     assert_eq!(ancestor, Err(VerifyAncestorError::Parent));
@@ -185,7 +185,7 @@ fn each_rule_of_evidence_refuses_its_forgery() {
     evidence(|evidence| evidence.later[0][0] ^= 1, Broken::Chain);
 }
 
-/// What nobody but the engine can forge: a record that contradicts itself.
+/// Only the engine could forge this: a record that contradicts itself.
 #[test]
 fn evidence_from_a_record_with_impossible_numbers_is_refused() {
     let version = Version::new(6);

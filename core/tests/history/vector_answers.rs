@@ -1,4 +1,4 @@
-//! The files as anybody reads them, and this crate's answers to them.
+//! The files as any reader parses them, and this crate's answers to them.
 
 use trunkline_core::evidence::{Evidence, VerifiedEvidence};
 use trunkline_core::history::{Ancestor, AncestorProof, ConsistencyProof, Consistent};
@@ -15,7 +15,7 @@ use crate::vectors::{
     ShownConsistency, ShownEvidence,
 };
 
-/// What is shown, or the rule that refuses and what is malformed.
+/// The shown facts, or the broken rule with the reason why bytes are malformed.
 type Answer<S> = Result<S, (&'static str, Option<&'static str>)>;
 
 fn malformed<S>(error: &DecodeError) -> Answer<S> {

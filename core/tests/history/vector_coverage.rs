@@ -1,4 +1,4 @@
-//! A rule without a name here does not compile, a name without a vector fails.
+//! A rule without a name here does not compile, and a name without a vector fails.
 
 use std::collections::BTreeSet;
 
@@ -45,14 +45,14 @@ names!(rule_of_evidence, EVIDENCE, VerifyEvidenceError, {
     VerifyEvidenceError::Chain => "Chain",
 });
 
-/// An index beyond the range is refused before, as `NotOlder` or `Sequence`.
+/// An index beyond the range is refused earlier, as `NotOlder` or `Sequence`.
 const UNREACHABLE: &str = "Index";
-/// Metadata that is too long is refused before, as `Record.Length`.
+/// Metadata that is too long is refused earlier, as `Record.Length`.
 const METADATA: &str = "Form.MetadataBytes";
 
 type Names<'a> = BTreeSet<&'a str>;
 
-/// Checks that the rules of some vectors are all of them, and that no more is malformed than is left out here.
+/// Checks that the vectors cover all rules, and all kinds of malformed bytes except those that are left out here.
 #[track_caller]
 fn check<T, S>(vectors: &[AnsweredVector<T, S>], rules: &[&str], not_malformed: &[&str]) {
     let found: Names = vectors.iter().map(|vector| &vector.rule[..]).collect();
@@ -77,11 +77,11 @@ fn each_rule_and_each_kind_of_malformed_bytes_has_a_vector() {
     let history: HistoryVectors = vectors::read("history.json");
     let none = [&OF_AUDITS[..], &["Outcome", METADATA]].concat();
     check(&history.ancestors, ANCESTOR, &none);
-    // As long as an ancestor proof can be, and no digest or number that stands alone.
+    // As long as an ancestor proof can be, without a single digest or number.
     let none = [&none[..], &["TooLong", "Length"]].concat();
     check(&history.consistency, CONSISTENCY, &none);
     let evidence: Vec<EvidenceVector> = vectors::read("evidence.json");
-    // 33 MB, too long for a file.
+    // 33 MB, which is too long for a file.
     let none = [&OF_AUDITS[..], &["TooLong", METADATA]].concat();
     check(&evidence, EVIDENCE, &none);
 }

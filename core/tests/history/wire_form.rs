@@ -1,6 +1,6 @@
 use crate::model::{Chain, Version};
 
-/// Made once and never changed since: who changes these changes the format.
+/// Made once and never changed: changing these means changing the format.
 const ANCESTOR: &str = "af8930cbebc7211262060d8995fb902141dd79474563beb73517079c9ab37a9c";
 const CONSISTENCY: &str = "8fe9528b55ffe02c2b59ed979f745ec5eae42a9a845d713bdacfe445216bb1d9";
 const EVIDENCE: &str = "b71bafdf1d5d703f9bb217d8a674364fda121667ec27146af9cf8184a8740779";

@@ -5,7 +5,7 @@ use trunkline_core::kzg::{
 
 use crate::support::{COMMITTER, values_of};
 
-/// The slots that `chosen` picks, of some versions with different values.
+/// Returns the slots that `chosen` picks, for some versions with different values.
 fn opened(
     versions: u64,
     chosen: impl Fn(u64, usize) -> bool,

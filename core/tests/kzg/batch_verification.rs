@@ -7,7 +7,7 @@ use trunkline_core::kzg::{
 
 use crate::support::{opening_of, openings_of, slot, values_of};
 
-/// Adds to the value that an opening claims.
+/// Adds to the claimed value of an opening.
 fn shift(opening: &mut Opening, by: Fr) {
     let y = decode_scalar(&opening.y).expect("canonical") + by;
     opening.y = encode_scalar(&y);
@@ -43,7 +43,7 @@ fn two_false_values_that_cancel_under_equal_weights_are_refused() {
 
 #[test]
 fn two_false_proofs_that_cancel_under_equal_weights_are_refused() {
-    // W + D and W - D at the same point: with equal weights both sides of the check stay as they were.
+    // W + D and W - D at the same point: with equal weights both sides of the check would be unchanged.
     let opening = opening_of(&values_of(16), slot(8));
     let proof = decode_g1(&opening.proof.0).expect("canonical");
     let delta = decode_g1(&opening.commitment.0).expect("canonical");

@@ -8,7 +8,7 @@ use crate::support::{COMMITTER, Values, values_of};
 
 const BLOB_VALUES: usize = 4096;
 
-/// The same polynomial's values on the 4096th roots of unity, in bit-reversed order.
+/// Returns the same polynomial's values on the 4096th roots of unity, in bit-reversed order.
 fn blob_of(values: &Values) -> Blob {
     let small = Radix2EvaluationDomain::<Fr>::new(values.len()).expect("a power of two");
     let large = Radix2EvaluationDomain::<Fr>::new(BLOB_VALUES).expect("a power of two");

@@ -1,10 +1,10 @@
-//! Importing the full public file: the same points, or an error that says what is wrong.
+//! Importing the full public file returns the same points, or an error that names the problem.
 
 use trunkline_core::kzg::{Setup, SetupError};
 use trunkline_testkit::naive_kzg::CEREMONY;
 
-/// A text in the form of the public file: its 128 first G1 powers and its G2 powers are real, the
-/// points that are not used are all the generator.
+/// Returns a text in the form of the public file: its 128 first G1 powers and its G2 powers are real, and all unused
+/// points are the generator.
 fn published_lines() -> Vec<&'static str> {
     let embedded: Vec<&str> = CEREMONY.lines().collect();
     let (g1, g2) = embedded[2..].split_at(128);

@@ -1,4 +1,4 @@
-//! An update by what changed gives the commitment to all values.
+//! An update with the changes gives the commitment to all values.
 
 use proptest::prelude::*;
 use trunkline_core::kzg::{CommitmentPoint, Fr, SlotChange, slot_value};

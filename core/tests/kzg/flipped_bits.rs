@@ -14,7 +14,7 @@ fn holds(opening: &Opening) -> bool {
     verdict == Ok(true)
 }
 
-/// The opening with one bit changed of the field that `field` picks.
+/// Checks the opening with each single bit changed of the field that `field` picks.
 fn assert_each_bit_counts<const N: usize>(field: fn(&mut Opening) -> &mut [u8; N]) {
     let opening = opening_of(&values_of(11), slot(99));
     assert!(holds(&opening));

@@ -1,4 +1,4 @@
-//! The commitment against the official vectors, against c-kzg, and against damage.
+//! The commitment, compared with the official vectors and with c-kzg, and tested with damaged input.
 
 #[cfg(feature = "state")]
 mod aggregate;

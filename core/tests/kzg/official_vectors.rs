@@ -25,7 +25,7 @@ fn vectors() -> Vec<Vector> {
     serde_json::from_str(include_str!("../data/verify_kzg_proof.json")).expect("the vectors")
 }
 
-/// `None` where the digits are not that many bytes.
+/// Returns the bytes, or `None` if there are not `N` of them.
 fn bytes<const N: usize>(digits: &str) -> Option<[u8; N]> {
     let mut bytes = [0; N];
     hex::decode_to_slice(digits.strip_prefix("0x")?, &mut bytes).ok()?;

@@ -1,4 +1,4 @@
-//! An opening updated by what changed is the opening of all values.
+//! An opening updated with the changes is the opening of all values.
 
 use proptest::prelude::*;
 use trunkline_core::kzg::{CommitmentPoint, Fr, SlotChange, slot_value};
@@ -12,7 +12,7 @@ fn any_value() -> impl Strategy<Value = Fr> {
     ]
 }
 
-/// Changes the values and says how.
+/// Changes the values and returns the changes.
 fn change(values: &mut Values, new: impl IntoIterator<Item = (usize, Fr)>) -> Vec<SlotChange> {
     let changes = new.into_iter().map(|(index, new)| {
         let old = std::mem::replace(&mut values[index], new);
@@ -37,7 +37,7 @@ proptest! {
         let mut values = values_of(21);
         let mut opening = COMMITTER.open_point(&values, slot(opened));
         for (number, mut version) in versions.into_iter().enumerate() {
-            // In every other version the opened slot is among the changes.
+            // In every second version the opened slot is among the changes.
             if number % 2 == 0 {
                 version.insert(opened, own);
             }

@@ -12,7 +12,7 @@ pub(crate) static COMMITTER: LazyLock<Committer> =
 
 pub(crate) type Values = [Fr; WIDTH];
 
-/// Values that look like digests, different for each seed.
+/// Returns values that look like digests and depend on the seed.
 pub(crate) fn values_of(seed: u64) -> Values {
     core::array::from_fn(|slot| {
         let mut bytes = seed.to_le_bytes().to_vec();
@@ -25,7 +25,7 @@ pub(crate) fn slot(index: usize) -> Slot {
     Slot::new(index).expect("a slot of the root node")
 }
 
-/// A true opening of one slot.
+/// Returns a valid opening of one slot.
 pub(crate) fn opening_of(values: &Values, slot: Slot) -> Opening {
     Opening {
         commitment: COMMITTER.commit(values).to_bytes(),
@@ -35,7 +35,7 @@ pub(crate) fn opening_of(values: &Values, slot: Slot) -> Opening {
     }
 }
 
-/// True openings of the first `count` slots.
+/// Returns valid openings of the first `count` slots.
 pub(crate) fn openings_of(values: &Values, count: usize) -> Vec<Opening> {
     Slot::all()
         .take(count)

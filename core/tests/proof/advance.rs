@@ -8,7 +8,7 @@ use trunkline_testkit::keys::{number_key, path_collisions};
 use trunkline_testkit::naive::{self, Key, NaiveState};
 use trunkline_testkit::states::{self, keys_sharing, plain, prove, set};
 
-/// What the moved proof must be: the one that the later state gives for the same keys.
+/// Checks that the moved proof is the one that the later state gives for the same keys.
 fn check(name: &str, before: &NaiveState, after: &NaiveState, keys: &BTreeSet<Key>) {
     let written = written(before, after);
     if written.is_empty() {
@@ -110,7 +110,7 @@ fn a_proof_is_moved_to_another_root_if_the_change_leaves_out_a_written_key() {
     });
     let old = before.prove(5, &set([number_key(101)]));
     let partial = after.prove(6, &set([number_key(100)]));
-    // Either the two don't fit, or the result proves nothing of the new root.
+    // Either the two do not match, or the result proves nothing about the new root.
     if let Ok(moved) = advance(&old, &partial) {
         assert!(verify(&moved, &states::by_state(&after)).is_err());
     }

@@ -57,7 +57,7 @@ fn params() -> impl Strategy<Value = TreeParams> {
 }
 
 prop_compose! {
-    /// Well-formed, and nearly never right.
+    /// Returns a well-formed proof of a version, which is almost never valid.
     fn version_proof()(
         version in 0..9_u64,
         mut entries in vec(entry(), 1..9),
@@ -103,7 +103,7 @@ prop_compose! {
     }
 }
 
-/// Fields with the right numbers and any content, some of them in versions.
+/// Returns fields with valid numbers and arbitrary content, some of them in versions.
 fn fields() -> impl Strategy<Value = Vec<u8>> {
     let number =
         (1_u64..10, any::<u64>()).prop_map(|(field, value)| protobuf::number(field, value));

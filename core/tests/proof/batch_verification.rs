@@ -6,7 +6,7 @@ use trunkline_core::record::Root;
 use trunkline_testkit::keys::number_key;
 use trunkline_testkit::states::{self, plain, prove_kzg};
 
-/// Proofs of all kinds, of several trees, each with what is trusted of it.
+/// Returns proofs of all kinds, of several trees, each with its trusted root.
 fn proofs() -> Vec<(Proof, Expected)> {
     let mut proofs = Vec::new();
     for (_, state, keys) in states::shapes() {

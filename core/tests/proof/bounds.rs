@@ -12,7 +12,7 @@ fn proof() -> Proof {
     states::prove(&states::numbered(plain(), 3), [number_key(1)])
 }
 
-/// The same refusal by the encoder and by the verifier.
+/// Checks that the encoder and the verifier refuse a proof with the same error.
 fn assert_refused(proof: &Proof, error: ProofFormError) {
     assert_eq!(proof.encode(), Err(error));
     let refusal = verify(proof, &Expected::Carried).unwrap_err();
@@ -91,7 +91,7 @@ fn a_proof_with_more_siblings_than_its_paths_have_levels_is_refused() {
         let (found, max) = (8, 7);
         assert_refused(&many, ProofFormError::TopSiblings { found, max });
     }
-    // As many as there may be are refused by a rule, if at all.
+    // The highest allowed numbers are refused only by a rule, if at all.
     let mut most = proof();
     most.versions[0].siblings = digests(49);
     assert!(most.encode().is_ok());
@@ -134,8 +134,8 @@ fn a_proof_longer_than_64_mib_is_refused() {
 
 #[test]
 fn a_proof_is_refused_before_anything_is_allocated_for_its_parts() {
-    // An entry takes two bytes on the wire, and is counted there: none of them is decoded, so
-    // that the counts are what is refused, not the missing claims.
+    // An entry takes two bytes on the wire, and is counted there: no entry is decoded, so that the counts are refused,
+    // not the missing claims.
     let version = |content: &[u8]| protobuf::bytes(4, content);
     let refused = |bytes: &[u8], error| {
         assert_eq!(Proof::decode(bytes), Err(DecodeProofError::Form(error)));

@@ -3,19 +3,19 @@ use trunkline_testkit::keys::number_key;
 use trunkline_testkit::protobuf::{bytes, number, varint};
 use trunkline_testkit::states;
 
-/// The fields of a proof that key 0 is absent from the empty tree, ready to be spoilt: those of the
-/// proof, and those of its only version.
+/// The fields of a proof that key 0 is absent from the empty tree, to be changed: those of the proof, and those of its
+/// only version.
 struct Fields {
     of_proof: Vec<Vec<u8>>,
     of_version: Vec<Vec<u8>>,
 }
 
-// Of the proof.
+// Fields of the proof.
 const FORMAT: Place = Place::OfProof(0);
 const VERSION_PROOF: Place = Place::OfProof(1);
 const NONCE: Place = Place::OfProof(2);
 const END: Place = Place::OfProof(3);
-// Of the version.
+// Fields of the version.
 const VERSION: Place = Place::OfVersion(0);
 const ENTRY: Place = Place::OfVersion(1);
 const TERMINAL: Place = Place::OfVersion(2);
@@ -39,7 +39,7 @@ fn terminal() -> Vec<u8> {
 impl Fields {
     fn new() -> Self {
         Self {
-            // What stands for the version is put in when all is known.
+            // The field of the version is inserted once all its fields are known.
             of_proof: vec![number(1, 2), vec![], bytes(6, &states::NONCE)],
             of_version: vec![
                 number(1, 5),

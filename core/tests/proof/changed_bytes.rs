@@ -4,7 +4,7 @@ use trunkline_testkit::keys::{number_key, path_collisions};
 use trunkline_testkit::naive::{Key, NaiveState};
 use trunkline_testkit::states::{self, plain};
 
-/// Whether a proof differs from another in nothing but keys, and what it claims is true.
+/// Returns whether a proof differs from another one only in keys, and its claims are true.
 fn is_true_of_other_keys(state: &NaiveState, proof: &Proof, original: &Proof) -> bool {
     let mut renamed = proof.clone();
     for (entry, from) in renamed.versions[0]

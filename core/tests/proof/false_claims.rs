@@ -5,7 +5,7 @@ use trunkline_testkit::keys::number_key;
 use trunkline_testkit::naive::{self, NaiveState};
 use trunkline_testkit::states::{self, by_state, plain, random};
 
-/// What the model proves of another state does not hold of this one.
+/// Checks that the model's proof of another state does not hold for this one.
 fn refused(other: &NaiveState, true_state: &NaiveState, key: u64) {
     let proof = other.prove(5, &states::set([number_key(key)]));
     assert_eq!(
@@ -35,8 +35,8 @@ fn a_claim_that_is_proven_of_a_state_that_differs_in_one_key_fails() {
 
 #[test]
 fn an_inner_node_passed_off_as_a_lone_leaf_with_an_empty_side_fails() {
-    // Two keys in one slot: the slot is an inner node. A compacting verifier would take the hidden
-    // half as the whole.
+    // Two keys are in one slot, so the slot is an inner node. A compacting verifier would take the hidden half for the
+    // whole.
     let keys = states::keys_in_slot(&plain(), 3, 0, 3);
     let pairs = keys[..2].iter().map(|key| (key.clone(), b"v".to_vec()));
     let state = NaiveState::of(plain(), pairs);
@@ -62,7 +62,7 @@ fn a_leaf_shown_deeper_or_higher_than_it_stands_fails() {
     let state = states::numbered(plain(), 300);
     let honest = state.prove(5, &states::set([number_key(4)]));
     let depth = honest.versions[0].terminals[0].depth;
-    // Full ones, so that no rule about empty siblings comes first.
+    // The slots are full, so that no rule about empty siblings applies first.
     let siblings = honest.versions[0]
         .siblings
         .iter()

@@ -34,12 +34,12 @@ pub(crate) fn leaf(key_hash: Hash) -> ShownLeaf {
     }
 }
 
-/// As many siblings as asked for, none of them empty.
+/// Returns `count` siblings, none of them empty.
 pub(crate) fn full(count: usize) -> Siblings {
     Siblings::from_iter(vec![[1; 32]; count])
 }
 
-/// A proof within one slot of a tree; its top is of one slot.
+/// Returns a proof within one slot of a tree, whose top is of one slot.
 pub(crate) fn in_slot(entries: Vec<Entry>, terminals: Vec<Terminal>, siblings: usize) -> Proof {
     Proof {
         params: plain(),
@@ -55,7 +55,7 @@ pub(crate) fn in_slot(entries: Vec<Entry>, terminals: Vec<Terminal>, siblings: u
     }
 }
 
-/// Keys of one slot, ascending by hash, whose hashes part at the bit after the slot.
+/// Returns keys of one slot, ascending by hash, whose hashes differ at the bit after the slot.
 pub(crate) fn parted() -> [Key; 2] {
     let keys = by_hash(&plain(), keys_in_slot(&plain(), 40, 0, 8));
     let low = |key: &&Key| !naive::bit(&naive::hash_key(&plain(), key), 7);
@@ -67,7 +67,7 @@ pub(crate) fn hash(key: &Key) -> Hash {
     naive::hash_key(&plain(), key)
 }
 
-/// A real bucket with both of its keys.
+/// Returns a real bucket with both of its keys.
 pub(crate) fn bucket(params: TreeParams) -> Proof {
     let keys = path_collisions().remove(0);
     let state = NaiveState::of(params, keys.clone().map(|key| (key, b"v".to_vec())));

@@ -8,7 +8,7 @@ use trunkline_testkit::naive::{self, Hash, Key, NaiveState};
 use trunkline_testkit::naive_kzg::CEREMONY;
 use trunkline_testkit::states::{self, plain, random, set, shapes};
 
-/// Encodes, decodes, verifies against everything that a hash top can be checked against.
+/// Encodes, decodes, and verifies against everything that applies to a hash top.
 fn check(name: &str, state: &NaiveState, keys: &BTreeSet<Key>) {
     let record = states::record(state, 5);
     let proof = states::prove(state, keys.iter().cloned());
@@ -65,7 +65,7 @@ fn proofs_with_value_hashes_in_place_of_values_are_verified() {
     );
 }
 
-/// Key hashes on the path of `key` that no known key has.
+/// Returns key hashes on the path of `key` that no known key has.
 fn made_up_neighbours(key: &Key, count: u8) -> BTreeMap<Hash, Hash> {
     let mut hash = naive::hash_key(&plain(), key);
     let neighbour = |tail: u8| {
@@ -147,7 +147,7 @@ fn the_models_tree_id_and_key_hashes_are_those_of_the_crate() {
 
 #[test]
 fn one_statement_of_a_state_has_one_proof() {
-    // The proof of all keys of a set does not depend on how the set was asked for.
+    // The proof of all keys of a set does not depend on the form of the request.
     let state = states::numbered(plain(), 100);
     let ascending = states::prove(&state, (0..50).map(number_key));
     let descending = states::prove(&state, set((0..50).rev().map(number_key)));

@@ -1,5 +1,4 @@
-//! Every forgery here folds to *some* root and is checked against nothing else, so that the rule
-//! named is all that stands in its way.
+//! Every forgery here folds to *some* root and is checked against nothing else, so that only the named rule refuses it.
 
 use trunkline_core::params::CollisionPolicy;
 use trunkline_core::proof::{
@@ -90,7 +89,7 @@ fn another_leaf_leaves_no_entry_present() {
     assert_holds(&in_slot(vec![absent(&one)], vec![at(7, place())], 0));
     let proof = in_slot(vec![present(&one)], vec![at(7, place())], 0);
     assert_refused(&proof, VerifyProofError::OtherLeafWithPresent(0));
-    // Nor is it a second form of an own leaf.
+    // It is not a second form of an own leaf either.
     let proof = in_slot(vec![absent(&one), present(&other)], vec![at(7, place())], 0);
     assert_refused(&proof, VerifyProofError::OtherLeafWithPresent(0));
 }
@@ -217,12 +216,12 @@ fn the_lowest_sibling_of_a_leaf_is_no_empty_terminal_either() {
 fn the_higher_siblings_of_a_leaf_may_be_empty() {
     let [one, _] = parted();
     let mut proof = in_slot(vec![present(&one)], vec![at(10, Place::OwnLeaf)], 0);
-    // Depth first: which of the three is the lowest depends on the path.
+    // The order is depth first: which of the three is the lowest depends on the path.
     let lowest = (7..10)
         .filter(|&depth| naive::bit(&hash(&one), depth))
         .count();
     let mut siblings = vec![[0; 32]; 3];
-    // Left siblings come before the path continues, right ones after: the lowest stands between.
+    // Left siblings come before the path continues, right ones after it: the lowest is in between.
     let last_is_left = naive::bit(&hash(&one), 9);
     siblings[if last_is_left { lowest - 1 } else { lowest }] = [1; 32];
     proof.versions[0].siblings = Siblings::from_iter(siblings);

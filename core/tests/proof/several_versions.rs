@@ -9,7 +9,7 @@ use trunkline_testkit::naive::{NaiveState, field_values};
 use trunkline_testkit::naive_kzg::{CEREMONY, NaiveKzg};
 use trunkline_testkit::states::{self, plain};
 
-/// States of growing size, each a version, and one of them twice.
+/// Returns states of growing size, each as a version, and one of them twice.
 fn states() -> Vec<(u64, NaiveState)> {
     let sizes = [(2, 0), (3, 40), (7, 40), (9, 90)];
     let state = |(version, size)| (version, states::numbered(plain(), size));
@@ -25,7 +25,7 @@ fn commitments() -> Vec<(u64, NaiveState, NaiveKzg)> {
     states.map(commit).collect()
 }
 
-/// Other keys at each version, a KZG top at those that `kzg` picks.
+/// Returns a proof with other keys at each version, and a KZG top at those that `kzg` picks.
 fn proof(kzg: impl Fn(u64) -> bool) -> (Proof, Vec<Expected>) {
     let commitments = commitments();
     let (mut versions, mut roots, mut opened) = (Vec::new(), Vec::new(), Vec::new());

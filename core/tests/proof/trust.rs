@@ -30,7 +30,7 @@ fn record() -> CommitRecord {
     states::record(&state(), 5)
 }
 
-/// A proof of absence from the empty state, with a KZG top that holds.
+/// Returns a proof of absence from the empty state, with a valid KZG top.
 fn kzg_proof() -> Proof {
     let state = states::numbered(plain(), 0);
     let mut proof = states::prove(&state, [number_key(3)]);
@@ -196,7 +196,7 @@ fn a_kzg_root_needs_its_tree_and_a_kzg_top() {
 
 #[test]
 fn a_salt_of_the_provers_choice_hides_no_key() {
-    // Under another salt key 3 is "absent" from the very same leaves.
+    // Under another salt, key 3 is "absent" from the very same leaves.
     let salted = states::params(CollisionPolicy::Bucket, Some([8; 32]));
     let entries = states::numbered(salted, 0).entries(&states::set([number_key(3)]));
     let leaves = state().leaves();

@@ -1,4 +1,4 @@
-//! The files as anybody reads them, and this crate's answers to them.
+//! The files as any reader parses them, and this crate's answers to them.
 
 use trunkline_core::batch::{Batch, BatchLimits, Requirement, provisional_root, provisional_start};
 use trunkline_core::history::{HISTORY, MountainRange, OUTCOMES, RangeDomains};

@@ -1,4 +1,4 @@
-//! A rule without a name here does not compile, a name without a vector fails.
+//! A rule without a name here does not compile, and a name without a vector fails.
 
 use std::collections::BTreeSet;
 
@@ -77,7 +77,7 @@ names!(malformed_of, MALFORMED, DecodeProofError, {
     DecodeProofError::Form(ProofFormError::Bytes(_)) => "Form.Bytes",
 });
 
-/// Too long for a file, or refused as a record before (`tests/vectors/README.md`).
+/// Errors that are too long for a file, or that are found as errors of the record first (`tests/vectors/README.md`).
 const WITHOUT_A_VECTOR: [&str; 3] = ["Form.Bytes", "Form.MetadataBytes", "Form.ValueBytes"];
 
 #[test]

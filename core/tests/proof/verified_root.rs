@@ -20,7 +20,7 @@ fn proof_of(keys: std::ops::Range<u64>) -> Proof {
     prove_kzg(&state(), keys.map(number_key)).0
 }
 
-/// An opening that nobody has looked at.
+/// Returns the proof with an invalid opening, which must not be used.
 fn without_opening(mut proof: Proof) -> Proof {
     proof.opening = Some(TopOpening::Single(G1Bytes([0xff; 48])));
     proof

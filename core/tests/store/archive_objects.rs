@@ -1,4 +1,4 @@
-//! The objects of archives: their bytes are fixed, and nothing else is read.
+//! The objects of archives: their bytes are fixed, and nothing else is accepted.
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -39,7 +39,7 @@ const ADA: LeafRef<'static> = LeafRef {
     value: b"Ada",
 };
 
-/// A base of version 1 with one key.
+/// Returns the record of a base of version 1 with one key.
 fn record() -> CommitRecord {
     let genesis = CommitRecord::genesis(TREE);
     let mut history = MountainRange::default();
@@ -66,7 +66,7 @@ fn commit_ids() -> (Part, Vec<u8>) {
     encode_commit_ids(&OF_THE_BASE, &[record.parent, record.commit_id()])
 }
 
-/// A submission with a key.
+/// Returns a submission with a key.
 fn submission() -> KeyedSubmission {
     KeyedSubmission {
         key_hash: hash(b"payment 17"),
@@ -83,7 +83,7 @@ fn keyed() -> (Part, Vec<u8>) {
     encode_keyed(&OF_THE_BASE, &[submission()])
 }
 
-/// The file of a directory that remembers as much as the base does.
+/// Returns the file of a directory that remembers the same keys as the base.
 fn remembered() -> Vec<u8> {
     let remembered = Remembered {
         version: 1,

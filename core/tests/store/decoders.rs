@@ -23,7 +23,7 @@ fn mutated(mut bytes: Vec<u8>, changes: &[(Index, u8)], cut: Option<Index>) -> V
     bytes
 }
 
-/// Makes the last 32 bytes the checksum again, so that the fields behind it are reached.
+/// Corrects the checksum in the last 32 bytes, so that the fields before it are reached.
 fn resealed(mut bytes: Vec<u8>) -> Vec<u8> {
     let body = bytes.len().saturating_sub(32);
     let checksum = FRAME.hash(&bytes[..body]);

@@ -10,7 +10,7 @@ static PARAMS: LazyLock<TreeParams> = LazyLock::new(|| TreeParams {
     ..TreeParams::default()
 });
 
-/// A key and what becomes of it.
+/// A key with its new value, if any.
 type Change = (Vec<u8>, Option<Vec<u8>>);
 
 fn effect((key, change): &Change) -> Effect<'_> {

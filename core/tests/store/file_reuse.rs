@@ -3,7 +3,7 @@ use std::path::Path;
 use trunkline_core::store::disk::{Disk, OsDisk, read_file};
 use trunkline_core::store::simulated::{DiskCall, Failure, Fault, SimulatedDisk};
 
-/// A file whose second half was written and not made durable: its sync failed.
+/// Returns a disk with a file whose second half was written but not made durable: its sync failed.
 fn abandoned(seed: u64) -> SimulatedDisk {
     let disk = SimulatedDisk::new(seed);
     let mut file = disk.create(Path::new("file")).unwrap();
@@ -35,7 +35,7 @@ fn what_is_written_over_and_synced_is_durable_where_an_earlier_sync_failed() {
         disk.crash(seed);
         let content = content(&disk);
         assert_eq!(content[..1600], [[1; 1000].as_slice(), &[3; 600]].concat());
-        // What was not written over is still lost or kept.
+        // Bytes that were not overwritten are still either lost or kept.
         assert!(content.len() <= 2000);
     }
 }

@@ -1,6 +1,5 @@
-//! Every state that a process leaves which is killed while fjall makes a store: the files of a store
-//! that was made to its end, in the order in which fjall writes them, each of them empty, cut and
-//! whole.
+//! Every state that a process leaves if it is killed while fjall creates a store: the files of a complete store, in the
+//! order in which fjall writes them, each of them empty, truncated and whole.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,10 +9,10 @@ use trunkline_core::store::leaves::{LeafChange, LeafRef, LeafStore, LeafStoreErr
 
 use crate::leaf_stores::scanned;
 
-/// What fjall does next.
+/// The next step of fjall.
 enum Step {
     Directory(PathBuf),
-    /// A file whose content is this, or this many zeros.
+    /// A file with this content, or with this many zeros.
     File(PathBuf, Content),
     Rename(PathBuf, PathBuf),
 }
@@ -25,7 +24,7 @@ enum Content {
 }
 
 impl Content {
-    /// Nothing, a beginning, all.
+    /// Returns the file as empty, partial and whole.
     fn beginnings(&self) -> [Self; 3] {
         match self {
             Self::Bytes(bytes) => [0, bytes.len().div_ceil(2), bytes.len()]
@@ -42,7 +41,7 @@ impl Content {
     }
 }
 
-/// A way of making a store, step by step.
+/// A way of creating a store, step by step.
 #[derive(Default)]
 struct Making(Vec<Step>);
 
@@ -64,7 +63,7 @@ impl Making {
         self.file(name, content);
     }
 
-    /// A version of a keyspace, and the file that names it: replaced by rename.
+    /// Adds a version of a keyspace, and the file that names it, which is replaced by rename.
     fn version(&mut self, model: &Path, keyspace: &str, version: &str) {
         let keyspace = Path::new(keyspace);
         self.copy(model, keyspace.join(version));
@@ -74,7 +73,7 @@ impl Making {
         self.0.push(Step::Rename(temporary, current));
     }
 
-    /// Does the first steps.
+    /// Performs the first steps.
     fn follow(&self, steps: usize, directory: &Path) {
         for step in &self.0[..steps] {
             match step {
@@ -88,7 +87,7 @@ impl Making {
     }
 }
 
-/// How fjall 3.1.13 makes a store, read in its source and seen in its system calls. The models are a
+/// Returns the steps by which fjall 3.1.13 creates a store, from its source and its system calls. The models are a
 /// database without the keyspace of the leaves, and a whole store.
 fn making(database: &Path, store: &Path) -> Making {
     let mut making = Making::default();
@@ -126,7 +125,7 @@ fn put() -> LeafChange<'static> {
     }
 }
 
-/// A store with one leaf in it.
+/// Creates a store with one leaf.
 fn store_with_a_leaf(directory: &Path) {
     let store = open(directory).unwrap();
     store.ingest(&mut [put()].into_iter()).unwrap();

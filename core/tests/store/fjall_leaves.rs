@@ -47,9 +47,9 @@ fn ingestions_are_there_after_reopening_and_can_continue() {
     }
 }
 
-/// Directory of the process that ends in the middle.
+/// Environment variable with the directory of the process that ends in the middle.
 const ORDER: &str = "TRUNKLINE_INGESTING_PROCESS";
-/// How it says that it came that far.
+/// Exit code by which it says that it got that far.
 const INGESTED: i32 = 9;
 
 fn ingested() -> Vec<Change> {
@@ -86,7 +86,7 @@ fn the_process_that_ends_when_an_ingestion_returns() {
     };
     let store = open_at(Path::new(&directory));
     store.ingest(&mut borrowed(&ingested())).unwrap();
-    // Drops nothing: no thread is waited for, no journal is synced.
+    // Nothing is dropped: no thread is waited for, and no journal is synced.
     std::process::exit(INGESTED);
 }
 

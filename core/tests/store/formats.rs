@@ -10,7 +10,7 @@ use trunkline_core::store::tree_file;
 
 use crate::support::*;
 
-/// Appends the checksum that ends header, manifest and tree file.
+/// Appends the checksum with which a header, a manifest or a tree file ends.
 fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
     let checksum = FRAME.hash(&bytes);
     bytes.extend(checksum);

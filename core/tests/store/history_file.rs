@@ -14,7 +14,7 @@ use crate::support::*;
 
 const HERE: &str = "";
 
-/// Markers of versions 0 to `last`, and all nodes.
+/// Returns manifests of versions 0 to `last`, and all nodes.
 fn chain(last: u64) -> (Vec<CheckpointManifest>, Vec<Digest>) {
     let mut manifests = vec![CheckpointManifest::genesis(TREE)];
     let mut history = manifests[0].history.clone();
@@ -38,13 +38,13 @@ fn chain(last: u64) -> (Vec<CheckpointManifest>, Vec<Digest>) {
     (manifests, nodes)
 }
 
-/// The nodes that a checkpoint of `version` adds to one of `before`, or to none.
+/// Returns the nodes that a checkpoint of `version` adds to one of `before`, or to none.
 fn nodes_between(nodes: &[Digest], before: u64, version: u64) -> &[Digest] {
     let from = stored(before) as usize;
     &nodes[from..nodes_covered(version) as usize]
 }
 
-/// How many nodes the file has after a checkpoint of a version.
+/// Returns the number of nodes in the file after a checkpoint of a version.
 fn stored(version: u64) -> u64 {
     match version {
         0 => 0,
@@ -52,7 +52,7 @@ fn stored(version: u64) -> u64 {
     }
 }
 
-/// A checkpoint, as the engine makes it.
+/// Makes a checkpoint as the engine does.
 fn checkpoint(
     disk: &SimulatedDisk,
     writer: &mut Option<HistoryWriter>,
@@ -110,7 +110,7 @@ fn every_node_can_be_read_whenever_checkpoints_came() {
         for version in (0..=40).skip(step as usize).step_by(step as usize) {
             checkpoint(&disk, &mut writer, &chain, before, version).unwrap();
             before = version;
-            // Every other checkpoint is made by an engine of its own.
+            // Every second checkpoint is made by another engine.
             if version % 2 == 0 {
                 writer = None;
             }
@@ -124,15 +124,15 @@ fn every_node_can_be_read_whenever_checkpoints_came() {
     }
 }
 
-/// Checkpoints that break off at any call: by a crash, by an error, or by both in turn.
+/// Checkpoints that are interrupted at any call: by a crash, by an error, or by both in turn.
 #[test]
 fn whatever_breaks_off_the_directory_opens_and_continues() {
     let all = chain(24);
     let here = Path::new(HERE);
     for seed in 0..3000_u64 {
         let disk = SimulatedDisk::new(seed);
-        // Which version the manifest says, and which it must not fall behind: one that is read may yet be
-        // lost, if its directory was never synced.
+        // The version in the manifest, and the least that it must be: a version that was read may still be lost, if its
+        // directory was never synced.
         let (mut seen, mut promised) = (0, 0);
         for round in 0..5 {
             let (mut writer, mut before) = (None, seen);
@@ -175,7 +175,7 @@ fn whatever_breaks_off_the_directory_opens_and_continues() {
     }
 }
 
-/// A directory after checkpoints of versions 4 and 11, and its manifest.
+/// Returns a directory after checkpoints of versions 4 and 11, and its manifest.
 fn closed() -> (SimulatedDisk, CheckpointManifest, Vec<u8>) {
     let disk = SimulatedDisk::new(1);
     let chain = chain(11);
@@ -217,7 +217,7 @@ fn damage_of_the_header_is_named() {
 #[test]
 fn damage_of_peaks_and_of_the_last_commit_id_is_named() {
     let (disk, manifest, whole) = closed();
-    // 12 versions: a peak over eight of them, one over the other four, which end the file.
+    // 12 versions: a peak over eight of them, and one over the other four, which end the file.
     let nodes = (whole.len() - HISTORY_HEADER_BYTES) / 32;
     assert_eq!(nodes, 22);
     for node in [14, 21, 19] {

@@ -11,7 +11,7 @@ use trunkline_core::store::simulated::SimulatedLeafStore;
 
 type Map = BTreeMap<Digest, Leaf>;
 
-/// A change with a leaf of its own.
+/// A key hash with its new leaf, if any.
 pub(crate) type Change = (Digest, Option<Leaf>);
 
 pub(crate) fn borrowed(changes: &[Change]) -> impl Iterator<Item = LeafChange<'_>> {
@@ -21,7 +21,7 @@ pub(crate) fn borrowed(changes: &[Change]) -> impl Iterator<Item = LeafChange<'_
     })
 }
 
-/// Sorted changes over few enough places that puts, replacements and deletes all occur.
+/// Returns sorted changes over few enough key hashes that puts, replacements and deletes all occur.
 pub(crate) fn changes(random: &mut SmallRng, count: usize) -> Vec<Change> {
     let picked: BTreeMap<Digest, Option<Leaf>> = (0..count)
         .map(|_| {
@@ -62,7 +62,7 @@ pub(crate) fn scanned(snapshot: &dyn LeafSnapshot) -> Map {
     found
 }
 
-/// Snapshots of every age keep showing what was there when they were taken.
+/// Checks that snapshots of any age keep showing the leaves from the time when they were taken.
 pub(crate) fn follows_a_map(store: &dyn LeafStore) {
     let mut random = SmallRng::seed_from_u64(5);
     let mut map = Map::new();

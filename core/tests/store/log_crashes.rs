@@ -5,12 +5,12 @@ use trunkline_core::store::simulated::{DiskCall, Failure, Fault, SimulatedDisk};
 
 use crate::support::*;
 
-/// What must hold: everything acknowledged is there, nothing is there that was not appended.
+/// The facts that must hold: everything acknowledged is there, and everything there was appended.
 struct Model {
     /// Every entry that may be in the log, by version from 1.
     appended: Vec<LogEntry>,
     acknowledged: u64,
-    /// A version that a sync covered, at or below which the log may have been trimmed.
+    /// A version that a sync covered, up to which the log may have been trimmed.
     checkpoint: LogPosition,
 }
 
@@ -22,7 +22,7 @@ impl Model {
         }
     }
 
-    /// Holds what an open found against the model, and takes it over.
+    /// Compares the entries that an open found with the model, and continues from them.
     fn take(&mut self, seed: u64, log: &CommitLog, found: &[LogEntry]) {
         let last = log.last().version;
         assert!(
@@ -37,7 +37,7 @@ impl Model {
         assert_eq!(log.last(), self.position(last), "seed {seed}");
     }
 
-    /// Does something at random; `Err` if the disk failed.
+    /// Performs a random step; `Err` if the disk failed.
     fn step(&mut self, log: &mut CommitLog, random: &mut SmallRng) -> Result<(), ()> {
         match random.random_range(0..10) {
             0..5 => {
@@ -82,7 +82,7 @@ fn fault(random: &mut SmallRng, calls: u64) -> Fault {
     }
 }
 
-/// Opens until it works; every attempt may meet a fault of its own, or a crash.
+/// Opens until it works; every attempt may meet another fault or a crash.
 fn reopen(
     disk: &SimulatedDisk,
     model: &Model,
@@ -90,7 +90,7 @@ fn reopen(
     seed: u64,
 ) -> (CommitLog, Vec<LogEntry>) {
     for attempt in 0.. {
-        // Without a crash between, what a failed call left in memory is still seen.
+        // Without a crash in between, data that a failed call left in memory is still visible.
         if attempt > 0 || random.random_bool(0.7) {
             disk.crash(random.random());
         }

@@ -3,7 +3,7 @@ use trunkline_core::store::simulated::SimulatedDisk;
 
 use crate::support::*;
 
-/// The files of a log of three opens, each of which rolls.
+/// Returns the files of a log of three opens, each of which starts a new segment.
 pub(crate) fn log_files(closed: bool) -> Vec<(std::path::PathBuf, Vec<u8>)> {
     let disk = SimulatedDisk::new(1);
     let mut rest = &chain_from(start(), 9, 60)[..];
@@ -23,7 +23,7 @@ pub(crate) fn log_files(closed: bool) -> Vec<(std::path::PathBuf, Vec<u8>)> {
     files(&disk)
 }
 
-/// Flips every bit pattern in turn; gives what reading found each time.
+/// Changes every bit pattern in turn, and returns the result of reading each time.
 fn flip_each_byte(
     closed: bool,
     mut check: impl FnMut(SegmentName, usize, OpenResult<(trunkline_core::store::log::Survey, usize)>),
@@ -64,7 +64,7 @@ fn in_a_closed_log_every_flip_is_an_error_that_names_it_or_costs_nothing() {
     let mut errors = 0;
     flip_each_byte(true, |segment, _, result| match result {
         Ok((survey, entries)) => {
-            // A clean close itself: either of an older segment (dead) or of the last (torn).
+            // A clean close itself: either of an older segment (dead) or of the last one (torn).
             assert_eq!(entries, 9);
             assert!(survey.closed || survey.torn_bytes == 61);
         }
@@ -103,7 +103,7 @@ fn damage_is_named_to_the_byte_and_nothing_is_changed() {
     }
     let path = files(&disk)[0].0.clone();
     for (index, begin) in begins[..3].iter().enumerate() {
-        // In the body, then in the mark, then in the length.
+        // First in the body, then in the mark, then in the length.
         for offset in [begin + 100, *begin, begin + 9] {
             disk.flip(&path, offset, 0x40);
             let before = files(&disk);

@@ -1,4 +1,4 @@
-//! An examination reports what opening refuses, and what comes after the first fault.
+//! An examination reports the faults for which opening refuses, and continues after the first one.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use trunkline_core::store::simulated::SimulatedDisk;
 use crate::log_damage::log_files;
 use crate::support::*;
 
-/// What an examination found: versions with whether they follow, and faults.
+/// The result of an examination: versions, with whether they follow, and faults.
 struct Seen {
     versions: Vec<(u64, bool)>,
     faults: Vec<LogFault>,
@@ -142,7 +142,7 @@ fn what_opening_does_not_read_is_examined() {
     let seen = examine(&disk, Some(from));
     assert_eq!(seen.faults.len(), 1);
     assert_eq!(seen.faults[0].lost, Some(1..=1));
-    // A segment that trimming removed is no gap, wherever it stood.
+    // A segment that trimming removed is not a gap, wherever it was.
     disk.remove(&segments(&disk)[1]).unwrap();
     disk.flip(&first, 200, 1);
     assert!(examine(&disk, Some(from)).faults.is_empty());

@@ -48,7 +48,7 @@ fn a_follower_can_begin_with_any_entry() {
     }
 }
 
-/// The second opening repeats what nothing shows as synced, so versions stand in two segments.
+/// The second opening repeats the versions that nothing shows as synced, so versions are in two segments.
 #[test]
 fn entries_are_read_from_the_segment_that_counts() {
     let disk = SimulatedDisk::new(1);
@@ -87,7 +87,7 @@ fn what_was_trimmed_is_a_gap_that_names_the_oldest_entry() {
         }
         other => panic!("{other}"),
     };
-    // It may read on in the file that it has open until that is written over.
+    // It may continue in the file that it has open until that is overwritten.
     let mut version = 2;
     let error = loop {
         match reader.read_next() {
@@ -144,8 +144,8 @@ fn held_segments_stay_up_to_the_bound() {
         oldest > 10 && bytes <= 9000 && bytes > 4000,
         "{oldest} {bytes}"
     );
-    // What the cursor is behind stays, and nothing else.
-    // The next segment is what the cursor wants; the oldest one is not.
+    // Only the segments after the cursor stay. The next segment is the one that the cursor needs; the oldest one is
+    // not.
     let before = bytes;
     let bytes = log.trim_except(30, held(oldest + 4, 1 << 20)).unwrap();
     assert!(log.oldest_version() > oldest && log.oldest_version() <= oldest + 5);
@@ -176,7 +176,7 @@ fn a_log_can_begin_at_a_position_with_an_epoch_above_others() {
 }
 
 proptest! {
-    /// Steps of an owner: how many entries to append, and how far behind them to trim.
+    /// Steps of an owner: the number of entries to append, and how far behind them to trim.
     #[test]
     fn a_follower_reads_what_was_appended_or_names_a_gap(
         steps in prop::collection::vec((1_usize..6, 0_u64..12, 50_usize..1500, any::<bool>()), 1..20),

@@ -1,4 +1,4 @@
-//! What a follower finds in a log that lost power while it was trimmed, with segments held for a cursor.
+//! Following a log that lost power while it was trimmed, with segments held for a cursor.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use trunkline_core::store::simulated::{Failure, Fault, SimulatedDisk};
 
 use crate::support::*;
 
-/// A log, what was appended to it, and a cursor in it.
+/// A log with its appended entries, and a cursor in it.
 struct Followed {
     disk: SimulatedDisk,
     random: SmallRng,
@@ -45,7 +45,7 @@ impl Followed {
         LogFollower::new(Arc::new(self.disk.clone()), Path::new(LOG), TREE, next)
     }
 
-    /// Opens the log. What was synced is there.
+    /// Opens the log, and checks that all synced entries are there.
     fn open(&mut self) -> CommitLog {
         let at = self.position(self.checkpoint);
         let (log, ..) = open_from(&self.disk, at, 4096).unwrap();
@@ -60,7 +60,7 @@ impl Followed {
         log
     }
 
-    /// Appends, syncs, moves the cursor and trims until the power goes off.
+    /// Appends, syncs, moves the cursor and trims until the power fails.
     fn work(&mut self, log: &mut CommitLog) -> Option<()> {
         loop {
             for _ in 0..self.random.random_range(1..12) {
@@ -84,7 +84,7 @@ impl Followed {
         }
     }
 
-    /// Every version is there or is a gap, and all versions from the oldest one on are there.
+    /// Checks that every version is there or is a gap, and that all versions from the oldest one on are there.
     fn check(&self, log: &CommitLog) {
         let oldest = log.oldest_version();
         assert!(oldest <= self.cursor + 1, "the cursor's place was trimmed");

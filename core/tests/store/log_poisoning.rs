@@ -52,7 +52,7 @@ fn a_full_disk_and_a_refused_entry_poison_the_log() {
     assert!(matches!(log.sync(), Err(LogWriteError::Poisoned)));
 }
 
-/// A close that is on disk says that everything before it is too, so it must not get there first.
+/// A close that is on disk states that everything before it is too, so it must not get there first.
 #[test]
 fn power_that_goes_during_a_close_leaves_a_torn_tail_and_no_damage() {
     for seed in 0..256 {
@@ -76,8 +76,8 @@ fn power_that_goes_during_a_close_leaves_a_torn_tail_and_no_damage() {
     }
 }
 
-/// The pages of a failed sync read well from the cache and are on no disk. Recovery in the same
-/// boot must write them again, not sync the old file again.
+/// The pages of a failed sync can be read from the cache but are on no disk. Recovery in the same boot must write them
+/// again, instead of syncing the old file again.
 #[test]
 fn what_a_failed_sync_left_is_written_again_before_it_counts() {
     for seed in 0..64 {

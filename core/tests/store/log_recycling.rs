@@ -3,8 +3,8 @@ use trunkline_core::store::simulated::{DiskCall, Failure, Fault, SimulatedDisk};
 
 use crate::support::*;
 
-/// A log of segments of about five versions, of which the first have been trimmed and the last is
-/// in the file of one of them.
+/// Returns a log of segments of about five versions, of which the first were trimmed and the last reuses the file of
+/// one of them.
 fn recycled(disk: &SimulatedDisk) -> (Vec<trunkline_core::store::log::LogEntry>, LogPosition) {
     let (mut log, ..) = open(disk).unwrap();
     let entries = chain_from(start(), 26, 700);

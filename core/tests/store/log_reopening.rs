@@ -221,7 +221,7 @@ fn the_same_holds_on_files_of_the_operating_system() {
         log.append(entry).unwrap();
     }
     log.sync().unwrap();
-    // No clean close: the next open repeats the tail in a segment of its own.
+    // There is no clean close: the next open repeats the tail in its own segment.
     drop(log);
     let (mut log, found) = open(start());
     assert_eq!(found, entries);

@@ -1,4 +1,4 @@
-//! The stores: formats, what survives a crash, what is called damage. One topic a file.
+//! The stores: formats, crash safety, and the detection of damage. One topic per file.
 
 #![cfg(feature = "state")]
 

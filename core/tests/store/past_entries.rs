@@ -1,4 +1,4 @@
-//! Entries of the archive of versions: their bytes are those of SPEC.md, and a store of them keeps what it was given.
+//! Entries of the archive of versions: their bytes are those of SPEC.md, and a store of them keeps its entries.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Entries, logs on a simulated disk, and what the tests ask of them.
+//! Entries, logs on a simulated disk, and shared checks.
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ pub(crate) fn start() -> LogPosition {
     LogPosition::of(&CommitRecord::genesis(TREE))
 }
 
-/// An entry that continues from `last`, with effects of `bytes` bytes that tell it apart.
+/// Returns an entry that continues from `last`, with distinct effects of `bytes` bytes.
 pub(crate) fn entry_after(last: LogPosition, bytes: usize, tag: u8) -> LogEntry {
     let record = CommitRecord {
         version: last.version + 1,
@@ -41,7 +41,7 @@ pub(crate) fn entry_after(last: LogPosition, bytes: usize, tag: u8) -> LogEntry 
     }
 }
 
-/// `count` entries in a row.
+/// Returns `count` successive entries.
 pub(crate) fn chain_from(mut last: LogPosition, count: usize, bytes: usize) -> Vec<LogEntry> {
     (0..count)
         .map(|index| {
@@ -94,7 +94,7 @@ pub(crate) fn read(disk: &SimulatedDisk, from: LogPosition) -> OpenResult<(Surve
     Ok((survey, entries))
 }
 
-/// The files of the log and their content.
+/// Returns the files of the log with their content.
 pub(crate) fn files(disk: &SimulatedDisk) -> Vec<(PathBuf, Vec<u8>)> {
     let names = disk.list(Path::new(LOG)).unwrap();
     names
@@ -107,14 +107,14 @@ pub(crate) fn files(disk: &SimulatedDisk) -> Vec<(PathBuf, Vec<u8>)> {
         .collect()
 }
 
-/// The segments of the log, those under temporary names included, and their content.
+/// Returns the segments of the log with their content, including those under temporary names.
 pub(crate) fn segments(disk: &SimulatedDisk) -> Vec<(PathBuf, Vec<u8>)> {
     let mut files = files(disk);
     files.retain(|(path, _)| !path.ends_with(LAST_SEGMENT_FILE));
     files
 }
 
-/// A disk that holds such files of a log.
+/// Returns a disk with these files of a log.
 pub(crate) fn disk_with(files: &[(PathBuf, Vec<u8>)]) -> SimulatedDisk {
     let disk = SimulatedDisk::new(1);
     disk.create_directory(Path::new(LOG)).unwrap();

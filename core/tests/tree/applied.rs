@@ -15,7 +15,7 @@ fn applied(unchanged: &[u32], displaced: &[Hash]) -> Applied {
     }
 }
 
-/// Whether the version dirtied nothing, as the hasher will see it.
+/// Returns whether the version dirtied nothing, as seen by the hasher.
 fn is_clean(twin: &mut Twin) -> bool {
     let sealed = twin.writer.seal(twin.version);
     let clean = sealed.is_empty();
@@ -59,12 +59,12 @@ fn keys_that_newer_ones_displaced_are_named() {
         twin.submit(&[(path[0], ONE), (high, ONE), (path[1], ONE), (low, ONE)]),
         Ok(applied(&[1], &[path[2]]))
     );
-    // A member that this very submission put, and that was there before, is displaced like any other.
+    // A member that was there before and that this submission itself put is displaced like any other.
     assert_eq!(
         twin.submit(&[(path[1], TWO), (path[0], ONE)]),
         Ok(applied(&[1], &[path[1]]))
     );
-    // One that was not there before came and went within the submission.
+    // A member that was not there before came and went within the submission.
     assert_eq!(
         twin.submit(&[(path[1], TWO), (path[0], ONE)]),
         Ok(applied(&[0, 1], &[]))

@@ -135,7 +135,7 @@ fn reject_keeps_one_key_until_it_is_gone() {
     twin.check_leaves();
 }
 
-/// Random submissions over real colliding pairs and a few other keys.
+/// Submits random operations on real colliding pairs and a few other keys.
 fn collide(policy: CollisionPolicy, seed: u64) -> Keyed {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut keyed = Keyed::new(states::params(policy, None));
@@ -171,7 +171,7 @@ fn real_colliding_keys_follow_the_policy() {
     }
 }
 
-/// What changed under any policy, replayed as resolved effects, gives the same tree.
+/// The changes under any policy, replayed as resolved effects, give the same tree.
 #[test]
 fn resolved_effects_replay_without_the_policy() {
     for policy in POLICIES {
@@ -184,7 +184,7 @@ fn resolved_effects_replay_without_the_policy() {
         for _ in 0..20 {
             let ops = random_ops(&mut rng, &pool, 6, 0.7);
             let before = twin.present.clone();
-            // Refused or not: what differs is what the log would hold.
+            // Refused or not: only the content of the log would differ.
             let _ = twin.submit(&ops);
             let value = |state: &State, key: &Hash| state.get(key).map(|leaf| leaf.0);
             let keys: BTreeSet<&Hash> = before.keys().chain(twin.present.keys()).collect();

@@ -9,7 +9,7 @@ use trunkline_testkit::tree::{Twin, many_near, pick, random_ops, walk};
 
 use crate::support::Keyed;
 
-/// Operations over few keys, repeats included, and now and then a requirement.
+/// Returns operations on few keys, with repeats and an occasional requirement.
 fn submission() -> impl Strategy<Value = (Vec<Op>, Vec<Require>)> {
     let key = || (0..24_u64).prop_map(number_key);
     let value = || (0..3_u64).prop_map(value_of);
@@ -147,7 +147,7 @@ fn a_bulk_load_has_the_digests_of_the_model() {
     twin.check_leaves();
 }
 
-/// Numbers, as keys, whose hashes share their first `bits` bits with that of number 0.
+/// Returns numbers, as keys, whose hashes share their first `bits` bits with that of number 0.
 fn ground_keys(bits: u32, count: usize) -> Vec<Key> {
     let prefix = |key: &Key| {
         let hash = naive::hash_key(&plain(), key);
@@ -158,7 +158,7 @@ fn ground_keys(bits: u32, count: usize) -> Vec<Key> {
     keys.take(count).collect()
 }
 
-/// Puts keys until cells overflow, then takes them out again, some put back on the way.
+/// Puts keys until cells overflow, then removes them again, with some put back in between.
 fn come_and_go(twin: &mut Twin, rng: &mut StdRng, keys: &[Hash]) {
     for some in keys.chunks(7) {
         twin.put_all(some);

@@ -36,7 +36,7 @@ fn by_state(params: &TreeParams, roots: &Roots) -> Expected {
     }
 }
 
-/// The proof verifies, on the wire too, and any changed claim does not.
+/// Checks that the proof verifies, also after encoding, and that no changed claim does.
 fn check_verifies(proof: &Proof, expected: &Expected) {
     let proof = Proof::decode(&proof.encode().unwrap()).unwrap();
     let verified = verify(&proof, expected).unwrap();
@@ -154,7 +154,7 @@ fn drafts_verify_while_a_crowd_around_the_key_comes_and_goes() {
     for bits in [7, 16, 31, 52] {
         let crowd = many_near(&mut rng, &hash, bits, 40);
         let mut twin = Twin::new(CollisionPolicy::Bucket);
-        // Others in the slot keep its directory from being rebuilt.
+        // Other leaves in the slot keep its directory from being rebuilt.
         twin.put_all(&many_near(&mut rng, &hash, 7, 150));
         let check = |twin: &mut Twin| {
             let roots = twin.seal();

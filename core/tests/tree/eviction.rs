@@ -1,4 +1,4 @@
-//! A tree within a budget next to one without: whatever goes and comes back, both show the same.
+//! A tree within a budget, compared with one without: whatever is evicted and restored, both show the same.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -21,24 +21,24 @@ use trunkline_testkit::tree::{
 
 use crate::support::{model_proof, of_version};
 
-/// Less than any tree takes.
+/// Fewer bytes than any tree needs.
 const NOTHING: u64 = 1;
 
-/// A tree whose cold leaves go, and a twin that keeps all of its own. What the leaf store has at a
-/// version is what the twin had.
+/// A tree whose cold leaves are evicted, and a twin that keeps all of its own. The leaf store has at each version what
+/// the twin had.
 struct Pair {
     twin: Twin,
     writer: TreeWriter,
     hasher: tree::TreeHasher,
-    /// Of every version, readable or not.
+    /// The state of every version, readable or not.
     history: Vec<State>,
     covered: u64,
     restored: u64,
-    /// The version that the tree was built at.
+    /// The version at which the tree was built.
     built: u64,
-    /// Glances that told something.
+    /// The number of probes with a clear result.
     clear: Cell<u64>,
-    /// That what comes in is cut into, other than the twin's.
+    /// The number of shards of a submission, unlike the twin's.
     shards: usize,
     pool: ThreadPool,
 }
@@ -61,7 +61,7 @@ impl Pair {
         }
     }
 
-    /// Restores what a batch touches, from the store as some version has it that a reader may see.
+    /// Restores the pages that a batch touches, from the store as of a version that a reader may see.
     fn restore(&mut self, batch: &PreparedBatch, view: u64) -> Result<(), LeavesDiffer> {
         for run in self.writer.pages_to_load([batch]) {
             let leaves = stored(&self.history[view as usize], run.key_hashes(), self.covered);
@@ -97,20 +97,20 @@ impl Pair {
         self.history.truncate(self.twin.version as usize);
     }
 
-    /// The store has everything up to a version, and nobody looks at older ones.
+    /// Notes that the store has everything up to a version, and that no reader looks at older ones.
     fn cover(&mut self, covered: u64) {
         self.covered = covered;
         self.writer.reader().retire(covered);
         self.twin.retire(covered);
     }
 
-    /// Everything up to the last version is in the store, and whatever may go goes.
+    /// Notes that everything up to the last version is in the store, and evicts as much as possible.
     fn evict_all(&mut self) -> u64 {
         self.cover(self.twin.version - 1);
         self.writer.evict(self.covered, usize::MAX)
     }
 
-    /// Leaves of a version in a range, looked up in a view between `covered` and the version.
+    /// Returns the state in which leaves of a version are looked up: one between `covered` and the version.
     fn view(&self, rng: &mut StdRng, version: u64) -> &State {
         &self.history[rng.random_range(self.covered..=version) as usize]
     }
@@ -139,7 +139,7 @@ impl Pair {
         }
     }
 
-    /// What a probe says of keys held at every version that it speaks of.
+    /// Checks that the result of a probe holds at every version that it covers.
     fn check_glances(&self, seen: &Seen, keys: &[Key]) {
         let version = seen.roots.version;
         let key_hashes = keys.iter().map(|key| naive::hash_key(&plain(), key));
@@ -161,8 +161,8 @@ impl Pair {
         }
     }
 
-    /// The value hash of a leaf. Its origin is no later than any view of its readers, or than the
-    /// version itself, and the key had this value then.
+    /// Returns the value hash of a leaf. Its origin must not be later than any view of its readers or than the version
+    /// itself, and the key must have had this value then.
     fn checked(&self, leaf: &Leaf, version: u64) -> Hash {
         assert!(leaf.origin <= version);
         let then = &self.history.get(leaf.origin as usize);
@@ -211,7 +211,7 @@ impl Pair {
         );
     }
 
-    /// The count of leaves in memory is that of those that are found there.
+    /// Checks that the count of leaves in memory is the number of leaves found there.
     fn check_memory(&self) {
         let reader = self.writer.reader();
         let here = |key: &&Hash| reader.get(self.twin.version, key).is_ok();
@@ -237,7 +237,7 @@ fn built(policy: CollisionPolicy, state: &State, origin: u64) -> (TreeWriter, tr
     tree::build_within(NOTHING, Some(&pool), policy, leaves).unwrap()
 }
 
-/// Keys that can be asked for, and hashes around theirs that make the tree deep.
+/// Returns keys that can be read, and hashes near theirs that make the tree deep.
 fn pool(rng: &mut StdRng) -> (Vec<Key>, Vec<Hash>) {
     let keys: Vec<Key> = (0..60).map(number_key).collect();
     let mut hashes: Vec<Hash> = keys.iter().map(|key| naive::plain(key)).collect();
@@ -334,7 +334,7 @@ fn a_tree_that_is_built_within_a_budget_starts_with_cold_leaves() {
     pair.cover(1);
     (pair.writer, pair.hasher) = built(CollisionPolicy::Bucket, &pair.history[1], 1);
     pair.built = 1;
-    // All but the few that hang below branches.
+    // All except the few below branches.
     assert!(pair.writer.memory().leaves < 200);
     pair.check(&mut rng, &keys);
     pair.delete_all(&hashes[..50]);
@@ -432,7 +432,7 @@ fn leaves_stay_until_the_store_has_them() {
 #[test]
 fn leaves_stay_while_the_store_has_more_than_the_tree() {
     let mut pair = Pair::new(CollisionPolicy::Bucket);
-    // Of one cell: their slot has no other.
+    // Of a single cell: their slot has no other.
     pair.put_all(&[[1; 32], [0; 32]], 1);
     pair.seal();
     pair.delete_all(&[[1; 32]]);
@@ -517,7 +517,7 @@ fn what_comes_back_must_be_what_left() {
         let damaged = &pair.history[1];
         let from_store = |range| Ok::<_, ProveError>(stored(damaged, range, 0));
         let reader = pair.writer.reader();
-        // Any key of slot 0: the way to it ends in the only cell.
+        // Any key of slot 0: its path ends in the only cell.
         let key = keys_in_slot(&plain(), 0, 0, 1).remove(0);
         let proof = Draft::walk_with(&reader, &seen.roots, &plain(), [&key], from_store);
         assert!(matches!(proof, Err(ProveError::LeavesDiffer(_))));

@@ -7,7 +7,7 @@ use trunkline_core::tree::{Roots, SealedChanges};
 use trunkline_testkit::naive::Hash;
 use trunkline_testkit::tree::{Twin, check_roots, leaves_of, many_near, random_ops};
 
-/// The next version: few changes, many, none, or enough to change directories.
+/// Makes the next version: few changes, many, none, or enough to change directories.
 fn next_version(twin: &mut Twin, rng: &mut StdRng, pool: &[Hash]) -> SealedChanges {
     let step = twin.version;
     let (count, puts) = [(30, 0.7), (900, 0.8), (0, 0.5), (900, 0.1)][step as usize % 4];
@@ -42,7 +42,7 @@ fn hashing_that_lags_behind_by_several_versions_gives_the_same_roots() {
     }
 }
 
-/// Ten versions hashed in shards, on a thread of their own, while the writer advances.
+/// Hashes ten versions in shards on another thread, while the writer advances.
 fn piped(shards: usize, threads: Option<usize>) -> Vec<Roots> {
     let mut rng = StdRng::seed_from_u64(2);
     let pool = pool(&mut rng);

@@ -6,7 +6,7 @@ use trunkline_core::tree::{self, Roots};
 use trunkline_testkit::naive::Hash;
 use trunkline_testkit::tree::{HashedOp, State, Twin, expected_leaves, many_near};
 
-/// Keys of every kind: far apart, in one slot, below long prefixes, in buckets.
+/// Returns keys of every kind: far apart, in one slot, below long prefixes, in buckets.
 fn keys(rng: &mut StdRng) -> Vec<Hash> {
     let mut keys = many_near(rng, &[0; 32], 0, 200);
     keys.extend(many_near(rng, &[0x11; 32], 7, 150));
@@ -16,7 +16,7 @@ fn keys(rng: &mut StdRng) -> Vec<Hash> {
     keys
 }
 
-/// Some keys that are gone in the end; none in the full bucket.
+/// Returns keys that are removed in the end; none in the full bucket.
 fn others(rng: &mut StdRng) -> Vec<Hash> {
     let mut keys = many_near(rng, &[0; 32], 0, 300);
     keys.extend(many_near(rng, &[0x11; 32], 7, 900));

@@ -1,4 +1,4 @@
-//! The tree, checked after every step against a naive model that shares no code with the crate.
+//! The tree, compared after every step with a naive model that shares no code with the crate.
 
 #![cfg(feature = "state")]
 

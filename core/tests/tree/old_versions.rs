@@ -9,7 +9,7 @@ use trunkline_testkit::tree::{Seen, Twin, expected_leaves, many_near, pick, rand
 
 use crate::support::check_seen;
 
-/// Numbers as keys, some of which are put; and hashes around theirs that make the tree deep.
+/// Numbers as keys, some of which are put; and hashes near theirs that make the tree deep.
 struct Pool {
     asked: Vec<Key>,
     hashes: Vec<Hash>,
@@ -28,7 +28,7 @@ impl Pool {
         Self { asked, hashes }
     }
 
-    /// A random set of keys that always has those with company around them.
+    /// Returns a random set of keys, which always includes those with close neighbours.
     fn keys(&self, rng: &mut StdRng) -> Vec<Key> {
         let mut keys = self.asked[..7].to_vec();
         keys.retain(|_| rng.random_bool(0.7));
@@ -148,7 +148,7 @@ fn old_versions_stay_where_only_the_upper_digests_are_kept() {
         let ops = random_ops(&mut rng, &hashes, 120, puts);
         twin.submit(&ops).unwrap();
         let some: Vec<Key> = (0..4).map(|_| pick(&mut rng, &asked).clone()).collect();
-        // The newest version before the next is sealed, and all of them now and then.
+        // The newest version before the next is sealed, and occasionally all of them.
         let newest = &twin.seen[&(twin.version - 1)];
         check_seen(&twin.reader(), &plain(), newest, &some);
         twin.seal();

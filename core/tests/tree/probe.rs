@@ -1,4 +1,4 @@
-//! What the header of a block says holds whatever was tried and taken back in between.
+//! The information in a block's header stays correct whatever was tried and undone in between.
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -7,7 +7,7 @@ use trunkline_core::tree::Probe;
 use trunkline_testkit::naive::Hash;
 use trunkline_testkit::tree::{HashedOp, State, Twin, many_near, near, random_ops};
 
-/// What a probe tells of keys at the last sealed version was so at every version that it speaks of.
+/// Checks that the result of a probe of keys at the last sealed version was true at every version that it covers.
 fn check(twin: &Twin, history: &[State], keys: &[Hash]) -> usize {
     let version = twin.version - 1;
     let value = |then: u64, key: &Hash| history[then as usize].get(key).map(|leaf| leaf.0);
@@ -34,7 +34,7 @@ fn a_glance_holds_through_refused_submissions_that_would_have_split_or_merged_bl
     let mut rng = StdRng::seed_from_u64(1);
     let base: Hash = rng.random();
     let full = many_near(&mut rng, &[0xfe; 32], 56, 16);
-    // Enough that some of them fill a block, all of them do not fit into one.
+    // Enough keys that some of them fill a block, and not all of them fit into one.
     let keys = many_near(&mut rng, &base, 50, 24);
     let more = many_near(&mut rng, &base, 50, 40);
     let mut twin = Twin::new(CollisionPolicy::Bucket);
@@ -49,7 +49,7 @@ fn a_glance_holds_through_refused_submissions_that_would_have_split_or_merged_bl
         twin.seal();
         history.push(twin.present.clone());
         clear += check(&twin, &history, &keys);
-        // The last write has no room: all others are taken back.
+        // The last write does not fit, so all others are undone.
         let mut hopeless: Vec<HashedOp> = match step % 2 {
             0 => more.iter().map(|key| (*key, Some([2; 32]))).collect(),
             _ => keys.iter().map(|key| (*key, None)).collect(),

@@ -13,14 +13,14 @@ use trunkline_testkit::tree::{Twin, expected_leaves, leaves_of, many_near, rando
 
 use crate::support::{check_seen, hash_proof};
 
-/// What a reader must find again and again.
+/// The content that a reader must find repeatedly.
 struct Known {
     roots: Roots,
     leaves: Vec<Leaf>,
     proof: Proof,
 }
 
-/// Lets the readers end, even if the test fails.
+/// Makes the readers end, even if the test fails.
 struct SetOnDrop<'a>(&'a AtomicBool);
 
 impl Drop for SetOnDrop<'_> {

@@ -12,7 +12,7 @@ use trunkline_testkit::tree::{
 
 use crate::support::{Keyed, check_seen};
 
-/// A full bucket in a cell that has branches, another one far away, and plenty of other keys.
+/// A full bucket in a cell with branches, another one far away, and many other keys.
 struct Ground {
     full: Vec<Hash>,
     others: Vec<Hash>,
@@ -29,7 +29,7 @@ impl Ground {
         Self { full, others }
     }
 
-    /// Changes all over the tree, and a 17th member somewhere among them.
+    /// Returns changes throughout the tree, with a 17th member somewhere among them.
     fn hopeless(&self, rng: &mut StdRng) -> Vec<HashedOp> {
         let count = rng.random_range(0..300);
         let mut ops = random_ops(rng, &self.others, count, 0.4);
@@ -40,7 +40,7 @@ impl Ground {
     }
 }
 
-/// The version in progress, as if it had been sealed.
+/// Checks the version in progress as if it had been sealed.
 fn check_present(twin: &Twin) {
     assert_eq!(
         walk(&twin.reader(), twin.version).0,

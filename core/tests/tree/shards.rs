@@ -1,4 +1,5 @@
-//! One tree that applies submissions whole, another one that cuts them: both always say and show the same.
+//! One tree that applies submissions whole, and another one that applies them in shards: both always return and show
+//! the same.
 
 use proptest::prelude::*;
 use rand::rngs::StdRng;
@@ -39,7 +40,7 @@ impl Pair {
         }
     }
 
-    /// Whether it took effect.
+    /// Submits to both trees. Returns whether the submission took effect.
     fn submit(&mut self, ops: &[HashedOp], shards: usize) -> bool {
         let batch = prepared(ops);
         let whole = self.whole.writer.apply(&batch, self.version);
@@ -72,7 +73,7 @@ impl Pair {
     }
 }
 
-/// Keys all over the tree, crowds, and two paths with more keys than a bucket holds.
+/// Returns keys throughout the tree, crowded ones, and two paths with more keys than a bucket holds.
 fn hashes(rng: &mut StdRng) -> Vec<Hash> {
     let mut hashes = many_near(rng, &[0; 32], 0, 1_500);
     for (first, bits, count) in [

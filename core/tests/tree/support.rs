@@ -1,4 +1,4 @@
-//! A tree under keys, next to the whole model; and proofs of both.
+//! A tree under keys, with the whole model; and proofs of both.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use trunkline_core::tree::{Applied, Leaf, Roots, TreeReader};
 use trunkline_testkit::naive::{self, Hash, Key, NaiveState, Op, Outcome, Require};
 use trunkline_testkit::tree::{Seen, Twin, expected_leaves, leaves_of, walk, with_origins};
 
-/// The same cases in every run.
+/// Returns a configuration with the same cases in every run.
 pub(crate) fn fixed_cases() -> Config {
     Config {
         cases: 96,
@@ -21,7 +21,7 @@ pub(crate) fn fixed_cases() -> Config {
     }
 }
 
-/// Holds a tree under keys, next to the whole model.
+/// A tree under keys, with the whole model.
 pub(crate) struct Keyed {
     pub(crate) twin: Twin,
     pub(crate) model: NaiveState,
@@ -86,7 +86,7 @@ impl Keyed {
         }
     }
 
-    /// A proof with a hash top, compared with the model's of the present state.
+    /// Returns a proof with a hash top, compared with the model's for the current state.
     pub(crate) fn check_proof(&self, roots: &Roots, keys: &BTreeSet<Key>) -> Proof {
         let reader = self.twin.reader();
         let draft = Draft::walk(&reader, roots, &self.model.params, keys).unwrap();
@@ -122,7 +122,7 @@ fn batch(ops: &[Op], requires: &[Require]) -> Batch {
     batch
 }
 
-/// Compares leaves, lookups and a proof of some keys with what a version was when it was sealed.
+/// Compares leaves, lookups and a proof of some keys with the content of a version when it was sealed.
 pub(crate) fn check_seen(reader: &TreeReader, params: &TreeParams, seen: &Seen, keys: &[Key]) {
     let version = seen.roots.version;
     assert_eq!(walk(reader, version).0, expected_leaves(&seen.state));
@@ -136,7 +136,7 @@ pub(crate) fn check_seen(reader: &TreeReader, params: &TreeParams, seen: &Seen, 
     assert_eq!(proof, model_proof(params, seen, keys));
 }
 
-/// A proof that claims the hashes of values.
+/// Returns a proof that claims the hashes of values.
 pub(crate) fn hash_proof(
     reader: &TreeReader,
     roots: &Roots,
@@ -152,7 +152,7 @@ pub(crate) fn hash_proof(
     of_version(params, draft.finish(claims, None, top))
 }
 
-/// A proof of one version, without an opening.
+/// Returns a proof of one version, without an opening.
 pub(crate) fn of_version(params: &TreeParams, version: VersionProof) -> Proof {
     Proof {
         params: *params,

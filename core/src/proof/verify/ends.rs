@@ -1,6 +1,6 @@
-//! Terminals: the entries of each, whether its content fits their claims, and its digest.
+//! Terminals: assigns the entries to each, checks that its content matches their claims, and computes its digest.
 //!
-//! Not here: what lies above terminals.
+//! `fold` handles the levels above terminals.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -12,7 +12,7 @@ use crate::kzg::Slot;
 use crate::params::{CollisionPolicy, PATH_BITS, TreeParams, path_of};
 use crate::proof::{self, Entry, ShownLeaf, VersionProof};
 
-/// A terminal with its place in the tree and its digest.
+/// A terminal with its position in the tree and its digest.
 pub(in crate::proof) struct End {
     pub(in crate::proof) slot: Slot,
     /// Lowest path below it.
@@ -29,7 +29,7 @@ impl End {
     }
 }
 
-/// Returns the bits of a path below a depth.
+/// Returns the mask of the bits of a path below a depth.
 fn mask_below(depth: u32) -> u64 {
     (1 << (PATH_BITS - depth)) - 1
 }
@@ -43,7 +43,7 @@ struct Below<'a> {
     key_hashes: &'a [Digest],
 }
 
-/// Gives each terminal its entries, in order, and computes its digest.
+/// Assigns each terminal its entries, in order, and computes its digest.
 pub(in crate::proof) fn find_ends(
     params: &TreeParams,
     proof: &VersionProof,
@@ -109,7 +109,7 @@ impl Below<'_> {
         }
     }
 
-    /// Returns the entries claimed present, as leaves.
+    /// Returns the entries that are claimed present, as leaves.
     fn present(&self) -> impl Iterator<Item = ShownLeaf> {
         let claims = self.entries.iter().map(|entry| &entry.claim);
         self.key_hashes

@@ -1,6 +1,6 @@
 //! The rules that a proof can break.
 //!
-//! Not here: the rules.
+//! The other modules check them.
 
 use crate::params::PATH_BITS;
 use crate::proof::ProofFormError;
@@ -40,45 +40,45 @@ pub enum VerifyProofError {
     /// Key hashes do not ascend strictly.
     #[error("entry {0} does not follow the one before it in the order of key hashes")]
     EntryOrder(usize),
-    /// An entry lies below no terminal.
+    /// No terminal is left for an entry.
     #[error("no terminal is left for entry {0}")]
     TerminalMissing(usize),
     /// No entry is left for a terminal.
     #[error("no entry is left for terminal {0}")]
     TerminalUnused(usize),
-    /// A terminal reaches over the one before it.
+    /// A terminal contains the previous one.
     #[error("terminal {0} contains the one before it")]
     TerminalOverlap(usize),
 
     /// An entry is claimed present in an empty place.
     #[error("terminal {0} is empty, yet a key below it is claimed present")]
     EmptyWithPresent(usize),
-    /// A place with a leaf of its own entries has not exactly one present entry.
+    /// A terminal with its own leaf does not have exactly one present entry.
     #[error("terminal {0} is the leaf of one present entry, yet another number is claimed present")]
     OwnLeafPresent(usize),
     /// An entry is claimed present below the leaf of another key.
     #[error("terminal {0} is the leaf of another key, yet a key below it is claimed present")]
     OtherLeafWithPresent(usize),
-    /// The other leaf is that of an entry claimed absent.
+    /// The other leaf belongs to an entry that is claimed absent.
     #[error("terminal {0} shows the leaf of a key that is claimed absent")]
     OtherLeafIsEntry(usize),
-    /// The other leaf has another path.
-    #[error("the leaf of terminal {0} does not live below it")]
+    /// The other leaf has a path outside the terminal.
+    #[error("the leaf of terminal {0} does not belong below it")]
     OtherLeafOutside(usize),
     /// The tree has no buckets.
     #[error("terminal {0} is a bucket, which this tree's collision policy rules out")]
     BucketPolicy(usize),
-    /// A bucket stands above the last bit of the path.
+    /// A bucket is above the last bit of the path.
     #[error("terminal {0} is a bucket above depth {PATH_BITS}")]
     BucketDepth(usize),
     /// Members do not ascend strictly.
     #[error("the members of bucket {0} do not ascend strictly by key hash")]
     BucketOrder(usize),
-    /// A member has another path.
-    #[error("a member of bucket {0} does not live in it")]
+    /// A member has a path outside the bucket.
+    #[error("a member of bucket {0} does not belong in it")]
     BucketMemberOutside(usize),
-    /// An entry is claimed present, but is no member.
-    #[error("a key claimed present is no member of bucket {0}")]
+    /// An entry is claimed present, but is not a member.
+    #[error("a key claimed present is not a member of bucket {0}")]
     BucketWithoutPresent(usize),
     /// An entry is claimed absent, but is a member.
     #[error("a key claimed absent is a member of bucket {0}")]
@@ -93,7 +93,7 @@ pub enum VerifyProofError {
     /// Siblings are left over.
     #[error("siblings below the slots are left over")]
     SiblingUnused,
-    /// A leaf stands deeper than where it is alone.
+    /// A leaf is deeper than where it is alone.
     #[error("a leaf below the root node has an empty sibling; it belongs higher up")]
     LeafSiblingEmpty,
     /// The siblings of the top run out.
@@ -105,12 +105,12 @@ pub enum VerifyProofError {
     /// Versions do not ascend strictly.
     #[error("version {0} of the proof does not follow the one before it")]
     VersionOrder(usize),
-    /// KZG tops without an opening, an opening without one, or one of the wrong kind.
+    /// KZG tops have no opening, or the opening has no KZG tops or is of the wrong kind.
     #[error(
-        "{slots} slots of KZG roots are used: none has no opening, one has a plain one, more have an aggregate"
+        "{slots} slots of KZG roots are used: no slot needs no opening, one slot a plain opening, more slots an aggregate"
     )]
     OpeningKind {
-        /// Slots used, of all versions with a KZG top.
+        /// Number of slots used, over all versions with a KZG top.
         slots: usize,
     },
     /// A point is invalid, or the opening does not hold.
@@ -127,35 +127,35 @@ pub enum VerifyProofError {
     #[error("the carried record has another state digest")]
     RecordState,
 
-    /// Not one trusted thing for each version of the proof.
+    /// The number of trusted roots differs from the number of versions.
     #[error(
         "the proof is of {versions} versions, yet {expected} trusted roots are given; give one for each"
     )]
     ExpectedCount {
-        /// Versions in the proof.
+        /// Number of versions in the proof.
         versions: usize,
-        /// Trusted roots given.
+        /// Number of trusted roots.
         expected: usize,
     },
-    /// Another tree than expected.
+    /// The proof is of another tree than expected.
     #[error("the proof is of another tree than expected")]
     ExpectedTree,
-    /// Another version than expected.
+    /// The proof is of another version than expected.
     #[error("the proof is of another version than expected")]
     ExpectedVersion,
-    /// Another state digest than expected.
+    /// The proof leads to another state digest than expected.
     #[error("the proof leads to another state digest than expected")]
     ExpectedState,
-    /// Another KZG root than expected.
+    /// The proof has another KZG root than expected.
     #[error("the proof is against another KZG root than expected")]
     ExpectedKzgRoot,
-    /// Another commit than expected.
+    /// The carried record has another commit id than expected.
     #[error("the carried record has another commit id than expected")]
     ExpectedCommit,
-    /// The expected root has no KZG root, or a state digest is expected.
+    /// The proof has a KZG top, but no KZG root is trusted.
     #[error("no KZG root is trusted to check a KZG top against; ask for a hash top")]
     NeedsHashTop,
-    /// A KZG root is expected.
+    /// The proof has a hash top, but only a KZG root is trusted.
     #[error("only a KZG root is trusted; ask for a KZG top")]
     NeedsKzgTop,
     /// A commit id is expected, but no record is carried.

@@ -1,13 +1,13 @@
-//! The roots that a client trusts, and comparing the root of a version with them.
+//! The roots that a client trusts, and the comparison of a version's root with them.
 //!
-//! Not here: how the root follows from the claims.
+//! `fold` computes the root from the claims.
 
 use super::VerifyProofError;
 use crate::hash::Digest;
 use crate::proof::VersionProof;
 use crate::record::Root;
 
-/// The root that the client trusts, from a source outside of the proof.
+/// The root that the client trusts, from a source outside the proof.
 ///
 /// A tree id belongs to every root: under another salt every key would be "absent".
 ///
@@ -22,23 +22,23 @@ use crate::record::Root;
 pub enum Expected {
     /// A whole root. Either top is checked against it.
     Root(Root),
-    /// The id of a commit. The proof has a hash top and carries the record of that id.
+    /// The id of a commit. The proof must have a hash top and carry the record of that commit.
     CommitId(Digest),
-    /// A state digest. The proof has a hash top; nothing binds its version.
+    /// A state digest. The proof must have a hash top; nothing binds its version.
     StateDigest {
-        /// The tree.
+        /// The id of the tree.
         tree_id: Digest,
-        /// Its state digest.
+        /// The state digest.
         state_digest: Digest,
     },
-    /// A KZG root. The proof has a KZG top; nothing binds its version.
+    /// A KZG root. The proof must have a KZG top; nothing binds its version.
     KzgRoot {
-        /// The tree.
+        /// The id of the tree.
         tree_id: Digest,
-        /// The commitment to its slots.
+        /// The commitment to the slots.
         kzg_root: [u8; 48],
     },
-    /// Nothing: only that the proof agrees with the root and the record that it carries.
+    /// Nothing: the proof is only compared with the root and the record that it carries.
     Carried,
 }
 
@@ -58,7 +58,7 @@ pub enum BoundTo {
     StateDigest,
     /// The trusted KZG root: tree and state, but no version.
     KzgRoot,
-    /// Nothing that the client trusts: the prover chose everything in the proof.
+    /// No trusted root: the prover chose everything in the proof.
     Nothing,
 }
 
@@ -70,13 +70,13 @@ pub enum BoundTo {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TopRoot {
-    /// The state digest that a hash top gives.
+    /// The state digest of a hash top.
     StateDigest(Digest),
     /// The commitment of a KZG top.
     Kzg([u8; 48]),
 }
 
-/// The parts of what a client trusts.
+/// The parts of a trusted root.
 #[derive(Default)]
 pub(crate) struct Trusted<'a> {
     pub(crate) tree_id: Option<&'a Digest>,
@@ -84,7 +84,7 @@ pub(crate) struct Trusted<'a> {
     pub(crate) commit_id: Option<&'a Digest>,
     pub(crate) state_digest: Option<&'a Digest>,
     pub(crate) kzg_root: Option<&'a [u8; 48]>,
-    /// Whether a record must be carried, since nothing but its commit id is trusted.
+    /// True if a record must be carried, because only its commit id is trusted.
     pub(crate) needs_record: bool,
 }
 
@@ -122,7 +122,7 @@ impl Expected {
     }
 }
 
-/// Returns an error unless what was found is what is trusted, or nothing is.
+/// Returns an error unless the found value is the trusted one, or none is trusted.
 pub(crate) fn same<T: PartialEq, E>(trusted: Option<T>, found: T, error: E) -> Result<(), E> {
     match trusted {
         Some(trusted) if trusted != found => Err(error),
@@ -152,8 +152,8 @@ pub(super) fn check_record(
     )
 }
 
-/// Compares a version's root with what the client trusts. The record was already found to agree with tree
-/// id, version and state digest.
+/// Compares a version's root with the client's. The record was already found to match tree id, version and state
+/// digest.
 pub(super) fn check_expected(
     proof: &VersionProof,
     tree_id: &Digest,

@@ -1,7 +1,7 @@
-//! Folding terminals up to slots, and slots up to a state digest.
+//! Folds terminals up to slots, and slots up to a state digest.
 //!
-//! Not here: compaction. A verifier that applied it could be told "this side is empty
-//! and that inner node is a leaf"; here every level above a terminal is a hash.
+//! It applies no compaction: otherwise a proof could claim "this side is empty and that inner node is a leaf". Every
+//! level above a terminal is a hash.
 
 use alloc::vec::Vec;
 
@@ -38,10 +38,10 @@ pub(super) fn fold_slots(
     }
 }
 
-/// Returns the digest of the subtree at `depth` that the terminals, at least one, lie in.
+/// Returns the digest of the subtree at `depth` that contains the terminals, of which there is at least one.
 ///
-/// Terminals are disjoint, so that each level splits them until one is left at its own depth:
-/// the recursion ends at depth 56.
+/// Terminals are disjoint, so that each level splits them until one is left at its own depth: the recursion ends at
+/// depth 56.
 fn fold_subtree(
     ends: &[End],
     depth: u32,
@@ -86,8 +86,8 @@ pub(super) fn fold_root_node(
     }
 }
 
-/// Returns the digest at `depth` (0 to 7) of the root node over the slots: only an all-empty half of it
-/// is zero, and nothing else is compact.
+/// Returns the digest at `depth` (0 to 7) of the root node over the slots: only an all-empty half is zero, and nothing
+/// else is compacted.
 fn fold_half(
     slots: &[UsedSlot],
     depth: u32,

@@ -1,6 +1,6 @@
-//! One version of a proof on its way from claims to a root: planned, hashed, folded.
+//! One version of a proof, from claims to a root: planned, hashed, folded.
 //!
-//! Not here: whether the root is one that the client trusts, and openings.
+//! `expected` compares the root with the client's, and `openings` checks openings.
 
 use alloc::vec::Vec;
 
@@ -13,7 +13,7 @@ use crate::kzg::{G1Bytes, OpenedVersion, Slot, slot_value_bytes};
 use crate::params::TreeParams;
 use crate::proof::{Top, VersionProof};
 
-/// A version whose digests are planned, and nothing hashed yet.
+/// A version whose digests are planned but not hashed yet.
 pub(super) struct PlannedVersion {
     key_hashes: Vec<Digest>,
     slots: Vec<UsedSlot>,
@@ -25,7 +25,7 @@ pub(super) struct PlannedVersion {
 pub(super) struct FoldedVersion {
     pub(super) key_hashes: Vec<Digest>,
     pub(super) root: TopRoot,
-    /// Slots and values that a KZG top has to open.
+    /// Slots and values that a KZG top must open.
     pub(super) opened: Option<OpenedVersion>,
 }
 
@@ -49,7 +49,7 @@ impl PlannedVersion {
         })
     }
 
-    /// Takes the digests out of a plan that was run.
+    /// Takes the digests out of a finished plan.
     pub(super) fn fold(self, proof: &VersionProof, plan: &Plan) -> FoldedVersion {
         let (root, opened) = match &proof.top {
             Top::Kzg { kzg_root } => {
@@ -76,7 +76,7 @@ impl PlannedVersion {
     }
 }
 
-/// Returns the hashes of the keys, which have to ascend strictly.
+/// Returns the hashes of the keys, which must ascend strictly.
 pub(in crate::proof) fn hash_keys(
     params: &TreeParams,
     proof: &VersionProof,

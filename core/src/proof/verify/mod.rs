@@ -1,19 +1,19 @@
-//! The rules of a proof: a total function of the proof and of what the client trusts.
+//! The rules of a proof: a total function of the proof and of the client's trusted roots.
 //!
-//! The digests are folded up from the terminals to the 128 slots, from there to the state digest or
-//! to the opening of a KZG root, and that is compared with what the client trusts. Key hashes,
-//! slots and evaluation points are computed from the keys and never read from the proof.
+//! The digests are folded up from the terminals to the 128 slots, from there to the state digest or to the opening of a
+//! KZG root, and the result is compared with the client's trusted roots. Key hashes, slots and evaluation points are
+//! computed from the keys and never read from the proof.
 //!
 //! | file | holds |
 //! | --- | --- |
 //! | `ends` | terminals and the claims below them |
-//! | `fold` | which digests belong together |
-//! | `plan` | hashing them, many proofs at a time |
+//! | `fold` | the digests that are hashed together |
+//! | `plan` | hashing many proofs at a time |
 //! | `folded` | one version, from claims to its root |
-//! | `expected` | the root against what is trusted |
+//! | `expected` | the comparison of the root with a trusted one |
 //! | `openings` | one pairing check for all KZG tops |
-//! | `root` | a root whose slots are remembered |
-//! | `error` | the rule that is broken |
+//! | `root` | a root with the slots that were verified |
+//! | `error` | the broken rule |
 
 mod ends;
 mod error;
@@ -45,7 +45,7 @@ use crate::kzg::OpenedVersion;
 use crate::params::TreeParams;
 use crate::record::CommitRecord;
 
-/// Digests that are held at a time, beyond those of one version: enough to fill lanes, few enough for the
+/// Number of digests that are held at a time, beyond those of one version: enough to fill lanes, but few enough for the
 /// caches.
 const DIGESTS_AT_ONCE: usize = 4096;
 
@@ -75,24 +75,24 @@ const DIGESTS_AT_ONCE: usize = 4096;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified<'a> {
-    /// The tree of the claims.
+    /// The id of the tree.
     pub tree_id: Digest,
-    /// The root that they lead to.
+    /// The root to which the claims lead.
     pub root: TopRoot,
-    /// Which of the things that the client trusts they rest on.
+    /// The trusted root on which the claims rest.
     pub bound_to: BoundTo,
-    /// The version, if what the client trusts says so; the proof's own claim is not enough.
+    /// The version, if the trusted root states it; the proof's own claim is not enough.
     pub trusted_version: Option<u64>,
-    /// The carried record, if its commit id is what the client trusts.
+    /// The carried record, if its commit id is trusted.
     pub trusted_record: Option<&'a CommitRecord>,
-    /// Keys and claims, ascending by key hash.
+    /// Keys with claims, ascending by key hash.
     pub entries: &'a [Entry],
     key_hashes: Vec<Digest>,
     params: &'a TreeParams,
 }
 
 impl<'a> Verified<'a> {
-    /// Returns what the proof shows of a key; `None` if the proof is not about the key.
+    /// Returns the claim about a key; `None` if the proof is not about the key.
     pub fn claim(&self, key: &[u8]) -> Option<&'a Claim> {
         let key_hash = self.params.key_hash(key);
         let index = self.key_hashes.binary_search(&key_hash).ok()?;
@@ -100,9 +100,9 @@ impl<'a> Verified<'a> {
     }
 }
 
-/// Checks a proof of one version against what the client trusts.
+/// Checks a proof of one version against the client's trusted root.
 ///
-/// Total, and linear in the size of the proof; the pairing check of a KZG top comes last.
+/// It is total, and linear in the size of the proof; the pairing check of a KZG top comes last.
 ///
 /// ```
 /// use trunkline_core::proof::{Expected, Proof, Verified, verify};
@@ -115,14 +115,14 @@ impl<'a> Verified<'a> {
 /// ```
 pub fn verify<'a>(proof: &'a Proof, expected: &Expected) -> Result<Verified<'a>, VerifyProofError> {
     let mut verified = verify_versions(proof, core::slice::from_ref(expected))?;
-    // Exactly one was expected, so one is here.
+    // Exactly one was expected, so there is one.
     verified.pop().ok_or(VerifyProofError::ExpectedCount {
         versions: 0,
         expected: 1,
     })
 }
 
-/// Checks a proof against what the client trusts of each of its versions, in their order.
+/// Checks a proof against the client's trusted roots, one for each of its versions, in their order.
 ///
 /// ```
 /// use trunkline_core::proof::{Expected, Proof, verify_versions};
@@ -142,7 +142,7 @@ pub fn verify_versions<'a>(
     Ok(verified.pop().unwrap_or_default())
 }
 
-/// A proof, and what the client trusts of each of its versions.
+/// A proof, with a trusted root for each of its versions.
 ///
 /// ```
 /// use trunkline_core::proof::{Expected, Proof, ToVerify, verify_all};
@@ -161,7 +161,7 @@ pub struct ToVerify<'a, 'e> {
     pub expected: &'e [Expected],
 }
 
-/// One of several proofs that breaks a rule: the first found. Openings are checked last.
+/// The first of several proofs that was found to break a rule. Openings are checked last.
 ///
 /// ```
 /// use trunkline_core::proof::{VerifyAllError, VerifyProofError};
@@ -171,14 +171,14 @@ pub struct ToVerify<'a, 'e> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("proof {index}: {error}")]
 pub struct VerifyAllError {
-    /// Its place in the list, from 0.
+    /// Index of the proof in the list, from 0.
     pub index: usize,
-    /// The rule.
+    /// The broken rule.
     pub error: VerifyProofError,
 }
 
-/// Checks many proofs, of one tree or several: all hashing in full lanes, all openings in one pairing
-/// check. Gives the verified versions of each proof, or a proof that breaks a rule.
+/// Checks many proofs, of one tree or several: hashing uses all lanes, and one pairing check covers all openings.
+/// Returns the verified versions of each proof, or the error of a proof that breaks a rule.
 pub fn verify_all<'a>(
     proofs: &[ToVerify<'a, '_>],
 ) -> Result<Vec<Vec<Verified<'a>>>, VerifyAllError> {
@@ -194,10 +194,10 @@ pub fn verify_all<'a>(
     Ok(verified)
 }
 
-/// Returns what each KZG top of a proof has to open: roots, slots and the values that the claims lead to, for
-/// checking openings elsewhere (with a point-evaluation precompile, for example). A hash top has none.
+/// Returns the openings that each KZG top of a proof must have: roots, slots and the values that the claims lead to,
+/// for checking openings elsewhere (with a point-evaluation precompile, for example). A hash top has none.
 ///
-/// Checks only that the proof folds to its slots: no opening, no record, no root.
+/// It checks only that the proof folds to its slots: no opening, no record, no root.
 ///
 /// ```
 /// use trunkline_core::kzg::{G1Bytes, Slot};
@@ -232,11 +232,11 @@ pub fn opened_slots(proof: &Proof) -> Result<Vec<OpenedVersion>, VerifyProofErro
     Ok(opened)
 }
 
-/// Takes the slots that a proof has to open, with the proof's place in the list.
+/// A function that takes the slots that a proof must open, with the proof's index in the list.
 type TakeOpened<'t> =
     dyn FnMut(usize, &ToVerify<'_, '_>, Vec<OpenedVersion>) -> Result<(), VerifyProofError> + 't;
 
-/// Checks everything but the openings, which `take` gets proof by proof.
+/// Checks everything except the openings, which are passed to `take` proof by proof.
 fn fold_all<'a>(
     proofs: &[ToVerify<'a, '_>],
     take: &mut TakeOpened<'_>,
@@ -294,7 +294,7 @@ fn plan_proof(
     planned.collect()
 }
 
-/// Compares the roots of the versions with what the client trusts. Openings are checked later.
+/// Compares the roots of the versions with the client's. Openings are checked later.
 fn conclude_proof<'a>(
     job: &ToVerify<'a, '_>,
     planned: Vec<PlannedVersion>,

@@ -1,6 +1,6 @@
-//! The openings of KZG tops: one kind for each number of slots, and one pairing check for all.
+//! Checks the openings of KZG tops: the kind for each number of slots, and all with one pairing check.
 //!
-//! Not here: which values the slots have; they are computed from the claims.
+//! The values of the slots are computed from the claims.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -23,15 +23,15 @@ pub(super) fn check_kind(
     }
 }
 
-/// Openings of several proofs that wait for one check.
+/// Openings of several proofs that wait for a common check.
 #[derive(Default)]
 pub(super) struct PendingOpenings {
     pending: Vec<Pending>,
-    /// Plain openings among them: equal ones are checked once.
+    /// Plain openings among them, so that equal ones are checked once.
     plain: BTreeSet<(G1Bytes, Slot, [u8; 32], G1Bytes)>,
 }
 
-/// The slots that one proof has to open, and their opening.
+/// The slots that one proof must open, with their opening.
 struct Pending {
     proof: usize,
     opened: Vec<OpenedVersion>,
@@ -39,7 +39,7 @@ struct Pending {
 }
 
 impl PendingOpenings {
-    /// Adds the slots of the proof at an index, if it has to open any.
+    /// Adds the slots of the proof at an index, if it must open any.
     pub(super) fn add(
         &mut self,
         proof: usize,
@@ -69,7 +69,7 @@ impl PendingOpenings {
         slots.next().is_some_and(|claim| self.plain.insert(claim))
     }
 
-    /// Checks all of them at once; if that fails, names the first proof whose opening does not hold.
+    /// Checks all of them at once; if that fails, returns the index of the first proof whose opening does not hold.
     pub(super) fn check(&self) -> Result<(), usize> {
         let mut checks = Checks::default();
         self.pending
@@ -85,7 +85,7 @@ impl PendingOpenings {
         };
         match self.pending.iter().find(is_false) {
             Some(pending) => Err(pending.proof),
-            // If all hold one by one but not together, the check itself is wrong.
+            // If each of them holds but all together do not, the check itself is wrong.
             None => Err(self.pending.first().map_or(0, |pending| pending.proof)),
         }
     }

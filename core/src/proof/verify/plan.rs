@@ -1,7 +1,7 @@
-//! The plan of a verification: which digests are hashed together. Many proofs are hashed at a time, level by
+//! The plan of a verification: groups the digests that are hashed together. Many proofs are hashed at a time, level by
 //! level, so that all lanes are used.
 //!
-//! Not here: which digests belong together; the caller decides that.
+//! The caller says which digests form a node.
 
 use alloc::vec::Vec;
 
@@ -9,12 +9,12 @@ use crate::hash::{self, Digest, INNER, LEAF, Pair, ZERO};
 use crate::params::PATH_BITS;
 use crate::proof::ShownLeaf;
 
-/// Nodes that are planned before they are hashed: enough to fill lanes, few enough for the caches.
+/// Number of nodes that are planned before they are hashed: enough to fill lanes, but few enough for the caches.
 const NODES_AT_ONCE: usize = 4096;
-/// Pairs gathered for one call: few enough to stay in the nearest cache.
+/// Number of pairs for one call: few enough to stay in the nearest cache.
 const PAIRS_AT_ONCE: usize = 128;
 
-/// The index of a digest in a plan, known or yet to be hashed.
+/// The index of a digest in a plan, whether known or still to be hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::proof) struct DigestIndex(u32);
 
@@ -23,7 +23,7 @@ impl DigestIndex {
     pub(in crate::proof) const EMPTY: Self = Self(0);
 }
 
-/// Digests, and those of them that are hashed of others.
+/// Digests, some of which are still to be hashed from others.
 pub(in crate::proof) struct Plan {
     digests: Vec<Digest>,
     leaves: Vec<Pair>,
@@ -53,7 +53,7 @@ impl Plan {
         }
     }
 
-    /// Forgets everything but its memory.
+    /// Discards everything, but keeps the memory.
     pub(in crate::proof) fn clear(&mut self) {
         self.digests.truncate(1);
         self.leaves.clear();
@@ -61,7 +61,7 @@ impl Plan {
         self.nodes.clear();
     }
 
-    /// Returns how many digests it holds.
+    /// Returns the number of digests.
     pub(in crate::proof) fn len(&self) -> usize {
         self.digests.len()
     }
@@ -83,8 +83,8 @@ impl Plan {
         place
     }
 
-    /// Adds the digest of the node at a depth below 56 over two halves of the depth below. It replaces a half;
-    /// neither half can be read again.
+    /// Adds the digest of the node at a depth below 56 over two halves one level below. It replaces one half; neither
+    /// half can be read again.
     pub(in crate::proof) fn node(
         &mut self,
         depth: u32,
@@ -98,7 +98,7 @@ impl Plan {
         self.push_node(depth, left, right, place)
     }
 
-    /// Works like [`Self::node`]; both halves stay where they are.
+    /// Works like [`Self::node`], but keeps both halves.
     pub(in crate::proof) fn node_beside(
         &mut self,
         depth: u32,
@@ -135,7 +135,7 @@ impl Plan {
         place
     }
 
-    /// Hashes everything that is yet to be hashed: leaves, then nodes, the deepest first.
+    /// Hashes everything that is still to be hashed: leaves, then nodes, the deepest first.
     pub(in crate::proof) fn run(&mut self) {
         LEAF.hash_pairs(&self.leaves, &mut self.hashed);
         for (place, digest) in self.leaf_places.iter().zip(&self.hashed) {
@@ -165,7 +165,7 @@ impl Plan {
     }
 }
 
-/// Sorts by depth in two passes. Nodes that are in order already, such as a single path, cost one pass.
+/// Sorts by depth in two passes. Nodes that are already in order, such as a single path, cost one pass.
 fn deepest_first(nodes: &mut Vec<Node>) {
     if nodes.is_sorted_by(|a, b| a.depth >= b.depth) {
         return;

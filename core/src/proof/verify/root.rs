@@ -1,7 +1,7 @@
-//! A root that a client keeps, with the slots that earlier proofs opened: later proofs about these slots cost
-//! only hashes.
+//! A root that a client keeps, with the slots that earlier proofs opened: later proofs about these slots cost only
+//! hashes.
 //!
-//! Not here: keeping more than one root.
+//! It keeps a single root.
 
 use alloc::vec::Vec;
 
@@ -44,7 +44,7 @@ use crate::record::Root;
 #[derive(Clone, Debug)]
 pub struct VerifiedRoot {
     root: Root,
-    /// The value that each slot is known to have: its digest with the top two bits cleared.
+    /// The known value of each slot: its digest with the top two bits cleared.
     values: [Option<[u8; 32]>; WIDTH],
 }
 
@@ -62,7 +62,7 @@ impl VerifiedRoot {
         &self.root
     }
 
-    /// Returns how many of the 128 slots are known.
+    /// Returns the number of known slots, out of 128.
     pub fn slots_known(&self) -> usize {
         self.values.iter().flatten().count()
     }
@@ -70,7 +70,7 @@ impl VerifiedRoot {
     /// Checks a proof of this version, as [`super::verify()`] does with [`Expected::Root`].
     pub fn verify<'a>(&mut self, proof: &'a Proof) -> Result<Verified<'a>, VerifyProofError> {
         let verified = self.verify_all(&[proof]).map_err(|error| error.error)?;
-        // One proof, of which one version was expected.
+        // There is one proof, for which one version was expected.
         verified
             .into_iter()
             .next()
@@ -117,7 +117,7 @@ impl VerifiedRoot {
         Ok(verified.into_iter().flatten().collect())
     }
 
-    /// Returns whether all these slots are known; an error if one is known to have another value.
+    /// Returns whether all these slots are known; an error if one of them is known to have another value.
     fn knows(&self, opened: &[OpenedVersion]) -> Result<bool, VerifyProofError> {
         let mut all = true;
         for (slot, value) in opened.iter().flat_map(|opened| &opened.slots) {

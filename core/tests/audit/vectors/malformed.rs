@@ -1,4 +1,4 @@
-//! What is no audit proof at all.
+//! Bytes that are not an audit proof.
 
 use trunkline_core::audit::{AuditProof, ENCODED_BYTES_MAX};
 use trunkline_core::params::FORMAT;

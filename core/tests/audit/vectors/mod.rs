@@ -1,6 +1,6 @@
-//! `audits.json`: what is in it, and how it is made by the model.
+//! The content of `audits.json`, made by the model.
 //!
-//! Not here: holding the crate against it.
+//! The crate is compared with it elsewhere.
 
 mod malformed;
 mod rules;
@@ -15,7 +15,7 @@ use trunkline_testkit::vectors::{ACCEPTED, AnsweredVector, Decimal, Hex, Trusted
 
 use crate::fixture::{self, Digest, Slots, by_kzg_root, by_state, point, polynomial};
 
-/// `audits.json` is a list of these.
+/// An item of the list in `audits.json`.
 pub(crate) type AuditVector = AnsweredVector<Trusted, ShownAudit>;
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +23,7 @@ pub(crate) type AuditVector = AnsweredVector<Trusted, ShownAudit>;
 pub(crate) struct ShownAudit {
     pub(crate) binds: Binding,
     pub(crate) tree_id: Hex,
-    /// If what is trusted binds it.
+    /// The version, if a trusted value binds it.
     pub(crate) version: Option<Decimal>,
     pub(crate) state_digest: Hex,
     pub(crate) kzg_root: Hex,
@@ -37,7 +37,7 @@ pub(crate) enum Binding {
     Nothing,
 }
 
-/// Makes it again.
+/// Makes the file.
 pub(crate) fn made() -> VectorFile {
     VectorFile::new("audits.json", &vectors())
 }
@@ -49,7 +49,7 @@ fn vectors() -> Vec<AuditVector> {
     vectors
 }
 
-/// An audit proof, what is trusted, and their name.
+/// An audit proof with its trusted value and their name.
 #[derive(Clone)]
 struct Case {
     of: String,
@@ -92,7 +92,7 @@ impl Case {
         }
     }
 
-    /// The proof, or what is trusted, changed.
+    /// Changes the proof or its trusted value.
     fn changed(&self, mutation: &str, rule: &str, change: impl FnOnce(&mut Self)) -> AuditVector {
         let mut changed = self.clone();
         change(&mut changed);
@@ -100,12 +100,12 @@ impl Case {
     }
 }
 
-/// The opening made again, for the root and the digests that the proof has.
+/// Makes the opening again, for the root and the digests of the proof.
 fn open_anew(proof: &mut AuditProof) {
     proof.opening = polynomial(&proof.slots).open_at(point(proof));
 }
 
-/// The root and the opening made again, for the digests that the proof has.
+/// Makes the root and the opening again, for the digests of the proof.
 fn commit_anew(proof: &mut AuditProof) {
     proof.kzg_root = polynomial(&proof.slots).commitment();
     open_anew(proof);
@@ -134,7 +134,7 @@ impl State {
         Root::of(record, Some(self.proof.kzg_root))
     }
 
-    /// With and without the record.
+    /// Returns the case with or without the record.
     fn case(&self, name: &str, trusted: Expected, with_record: bool) -> Case {
         let mut proof = self.proof.clone();
         proof.record = proof.record.filter(|_| with_record);
@@ -171,7 +171,7 @@ impl State {
     }
 }
 
-/// A digest in some slots.
+/// Returns a digest in some slots.
 fn some_slots(used: &[usize]) -> Slots {
     let mut slots = [[0; 32]; 128];
     for slot in used {
@@ -195,7 +195,7 @@ fn empty() -> State {
     State::new("the empty state", states::plain(), 0, [[0; 32]; 128])
 }
 
-/// All parts of its proof are there: salt, policy, version.
+/// Returns a state whose proof has all parts: salt, policy, version.
 fn salted() -> State {
     let slots = some_slots(&[0, 1, 64, 127]);
     State::new("four slots of a salted tree", fixture::salted(), 5, slots)

@@ -1,4 +1,4 @@
-//! For each rule audit proofs that break it, and what a KZG root alone cannot tell.
+//! Audit proofs that break each rule, and facts that a KZG root alone cannot show.
 
 use trunkline_core::audit::AuditProof;
 use trunkline_core::params::{CollisionPolicy, Salt};
@@ -26,7 +26,7 @@ fn flip<const N: usize>(bytes: &mut [u8; N]) {
     bytes[N - 1] ^= 1;
 }
 
-/// The record says something else than the proof. With nothing trusted, this alone refuses it.
+/// The record differs from the proof. With nothing trusted, only this refuses it.
 fn of_records() -> Vec<AuditVector> {
     let case = salted().by_nothing(true);
     let record = |mutation, rule, change: fn(&mut CommitRecord)| {
@@ -102,7 +102,7 @@ fn of_records() -> Vec<AuditVector> {
     ]
 }
 
-/// A whole root, a part of which is another.
+/// A whole root of which one part differs.
 fn of_trusted_roots() -> Vec<AuditVector> {
     let case = salted().by_root(true);
     let of = |case: &Case, mutation, rule, change: fn(&mut Root)| {
@@ -186,7 +186,7 @@ fn of_other_trust() -> Vec<AuditVector> {
     vectors
 }
 
-/// Other digests than those of the trusted root.
+/// Digests that differ from those of the trusted root.
 fn of_slots() -> Vec<AuditVector> {
     let mut vectors = Vec::new();
     for state in [salted(), single(), full()] {
@@ -278,7 +278,7 @@ fn of_top_bits() -> Vec<AuditVector> {
     vectors
 }
 
-/// The point of evaluation follows from tree, root and all digests. Here it alone is another.
+/// The point of evaluation follows from the tree, the root and all digests. Here only the point differs.
 fn of_the_point() -> Vec<AuditVector> {
     let case = salted().by_nothing(false);
     let of = |mutation, change: fn(&mut AuditProof)| {
@@ -298,7 +298,7 @@ fn of_the_point() -> Vec<AuditVector> {
     ]
 }
 
-/// What is no canonical point, in either place.
+/// Bytes that are not canonical points, in either place.
 fn of_points() -> Vec<AuditVector> {
     let case = salted().by_nothing(true);
     let mut vectors = Vec::new();
@@ -334,7 +334,7 @@ fn of_points() -> Vec<AuditVector> {
             point[47] = 1;
         });
     }
-    // A verifier that does not ask for the group accepts this: no pairing tells the root from the other one.
+    // A verifier that does not check the subgroup accepts this: no pairing distinguishes the root from the other one.
     vectors.push(case.changed(
         "KZG root: outside of the group, opening made anew",
         "KzgRootPoint",
@@ -346,7 +346,7 @@ fn of_points() -> Vec<AuditVector> {
     vectors
 }
 
-/// A point whose x is small enough for the field's modulus to be added.
+/// Returns a point whose x is small enough that the field's modulus can be added.
 fn small_point() -> Point {
     let on_curve = (1..).map(|x| {
         let mut point = [0; 48];
@@ -357,13 +357,13 @@ fn small_point() -> Point {
     with_modulus.next().unwrap()
 }
 
-/// τ⁰.
+/// Returns τ⁰.
 fn generator() -> Point {
     let line = CEREMONY.lines().nth(2).unwrap();
     hex::decode(line).unwrap().try_into().unwrap()
 }
 
-/// Points, but not those of this root and these digests.
+/// Points that are not those of this root and these digests.
 fn of_openings() -> Vec<AuditVector> {
     let case = salted().by_state(false);
     let of = |mutation, change: fn(&mut AuditProof)| {

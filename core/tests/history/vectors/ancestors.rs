@@ -1,4 +1,4 @@
-//! Ancestor proofs: some that hold, and for each rule some that break it.
+//! Ancestor proofs: some that hold, and some that break each rule.
 
 use trunkline_core::history::{AncestorProof, HISTORY_PROOF_BYTES_MAX};
 use trunkline_core::params::FORMAT;
@@ -12,7 +12,7 @@ use super::parts::{
 use super::{AncestorVector, ShownAncestor, TrustedHead, made_up};
 use crate::model::{Chain, HISTORY, Hash, OUTCOMES, digest, keyed};
 
-/// An ancestor proof and the head that is trusted.
+/// An ancestor proof with its trusted head.
 #[derive(Clone)]
 pub(super) struct Case {
     pub(super) proof: AncestorProof,
@@ -61,7 +61,7 @@ impl Case {
         refused(of, mutation, rule, bytes, self.trusted())
     }
 
-    /// The proof, or what is trusted, changed.
+    /// Changes the proof or the trusted head.
     pub(super) fn changed(
         &self,
         mutation: &str,
@@ -73,7 +73,7 @@ impl Case {
         changed.refused(&self.name(), mutation, rule)
     }
 
-    /// The head's record changed, and trusted as it is then.
+    /// Changes the head's record, and trusts the changed one.
     fn with_head(
         &self,
         mutation: &str,
@@ -170,7 +170,7 @@ fn of_heads(chain: &Chain) -> Vec<AncestorVector> {
     ]
 }
 
-/// The version is not that of the commit id, or no older one.
+/// The version is not that of the commit id, or not older.
 fn of_places(chain: &Chain) -> Vec<AncestorVector> {
     let case = Case::of(chain, 7, 1);
     let at = |version, rule| {
@@ -215,7 +215,7 @@ fn of_places(chain: &Chain) -> Vec<AncestorVector> {
     vectors
 }
 
-/// Commit id, siblings or peaks are others.
+/// The commit id, the siblings or the peaks differ.
 fn of_digests(chain: &Chain) -> Vec<AncestorVector> {
     let case = Case::of(chain, 7, 1);
     let of = |mutation, rule, change: fn(&mut AncestorProof)| {
@@ -275,7 +275,7 @@ fn of_digests(chain: &Chain) -> Vec<AncestorVector> {
     ]
 }
 
-/// A trusted head, with another history than the proof is of.
+/// The trusted head has another history than the proof.
 fn of_histories(chain: &Chain) -> Vec<AncestorVector> {
     let case = Case::of(chain, 7, 1);
     let fork = Chain::changed_from(7, 1);
@@ -306,7 +306,8 @@ fn of_histories(chain: &Chain) -> Vec<AncestorVector> {
     ]
 }
 
-/// A trusted head names a parent that its history does not have in its place. Only a proof of that place can tell.
+/// A trusted head names a parent that its history does not have at that position. Only a proof of that position can
+/// show it.
 fn of_parents(chain: &Chain, unbounded: &Case) -> Vec<AncestorVector> {
     let another = |head: &mut CommitRecord| head.parent[31] ^= 1;
     let last = Case::of(chain, 7, 6);
@@ -328,7 +329,7 @@ fn of_parents(chain: &Chain, unbounded: &Case) -> Vec<AncestorVector> {
     vectors
 }
 
-/// Of the longest histories that there can be.
+/// Proofs over the longest possible histories.
 fn of_unbounded(cases: &[Case]) -> Vec<AncestorVector> {
     let [first_of_all, last_of_all, .., of_a_power, behind_a_power] = cases else {
         unreachable!("there are more");
@@ -352,7 +353,7 @@ fn of_unbounded(cases: &[Case]) -> Vec<AncestorVector> {
     ]
 }
 
-/// The trusted head's history is made to fit siblings and peaks of another number.
+/// The trusted head's history is made to match siblings and peaks of another number.
 fn of_numbers() -> Vec<AncestorVector> {
     let of = |head, version, more, mutation: &str, rule| {
         let mutation = format!("{mutation}, the history made to fit, trusted");
@@ -375,7 +376,7 @@ fn of_numbers() -> Vec<AncestorVector> {
     ]
 }
 
-/// No proof at all.
+/// Bytes that are not a proof.
 fn of_bytes(case: &Case) -> Vec<AncestorVector> {
     let message = case.message();
     let mut mutations = message.spoilt();

@@ -1,4 +1,4 @@
-//! Consistency proofs: some that hold, and for each rule some that break it.
+//! Consistency proofs: some that hold, and some that break each rule.
 
 use trunkline_core::history::ConsistencyProof;
 use trunkline_core::params::FORMAT;
@@ -10,7 +10,7 @@ use super::parts::{bytes, malformed, number, refused, row, spoilt_records, spoil
 use super::{ConsistencyVector, ShownConsistency, TrustedHeads, made_up};
 use crate::model::{Chain, HISTORY, Hash, digest, extension, keyed, peaks};
 
-/// A consistency proof, the heads that are trusted, and the older record if the client adds it.
+/// A consistency proof with its trusted heads, and with the older record if the client adds it.
 #[derive(Clone)]
 pub(super) struct Case {
     pub(super) proof: ConsistencyProof,
@@ -29,13 +29,13 @@ impl Case {
         }
     }
 
-    /// The client adds the record, which the proof does not carry.
+    /// The client adds the record, and the proof does not carry it.
     fn with_added_record(mut self) -> Self {
         self.older_record = self.proof.older.take();
         self
     }
 
-    /// The client adds the record, which the proof carries.
+    /// The client adds the record, and the proof carries it, too.
     fn with_both_records(mut self) -> Self {
         self.older_record = self.proof.older.clone();
         self
@@ -85,7 +85,7 @@ impl Case {
         refused(of, mutation, rule, bytes, self.trusted())
     }
 
-    /// The proof, or what is trusted, changed.
+    /// Changes the proof or its trusted heads.
     fn changed(
         &self,
         mutation: &str,
@@ -97,7 +97,7 @@ impl Case {
         changed.refused(&self.name(), mutation, rule)
     }
 
-    /// The head's record changed, and trusted as it is then.
+    /// Changes the head's record, and trusts the changed one.
     fn with_head(
         &self,
         mutation: &str,
@@ -111,7 +111,7 @@ impl Case {
         })
     }
 
-    /// The older record changed, and trusted as it is then.
+    /// Changes the older record, and trusts the changed one.
     fn with_older(
         &self,
         mutation: &str,
@@ -282,7 +282,7 @@ fn of_heads(chain: &Chain) -> Vec<ConsistencyVector> {
     ]
 }
 
-/// Peaks or nodes are others.
+/// The peaks or the nodes differ.
 fn of_digests(chain: &Chain) -> Vec<ConsistencyVector> {
     let case = Case::of(chain, 3, 11);
     let of = |mutation, rule, change: fn(&mut ConsistencyProof)| {
@@ -333,7 +333,7 @@ fn of_digests(chain: &Chain) -> Vec<ConsistencyVector> {
     ]
 }
 
-/// Trusted heads, of which the later one has another history.
+/// The later one of the trusted heads has another history.
 fn of_histories(chain: &Chain) -> Vec<ConsistencyVector> {
     let case = Case::of(chain, 3, 11);
     let forked = |mutation, from, rule| {
@@ -354,7 +354,7 @@ fn of_histories(chain: &Chain) -> Vec<ConsistencyVector> {
         })
     };
     let of_another = digest(HISTORY, &chain.ids[..2]);
-    // It has the older commit id in its place, behind another version than the older head speaks of.
+    // It has the older commit id at its position, but after another version than that of the older head.
     let behind_another = {
         let mut ids = items.to_vec();
         ids[1] = [0x66; 32];
@@ -420,7 +420,7 @@ fn of_histories(chain: &Chain) -> Vec<ConsistencyVector> {
     ]
 }
 
-/// A trusted head names a parent that its history does not have in its place. Only a proof from there can tell.
+/// A trusted head names a parent that its history does not have at that position. Only a proof from there can show it.
 fn of_parents(chain: &Chain, unbounded: &Case) -> Vec<ConsistencyVector> {
     let another = |head: &mut CommitRecord| head.parent[31] ^= 1;
     let next = Case::of(chain, 3, 4);
@@ -442,7 +442,7 @@ fn of_parents(chain: &Chain, unbounded: &Case) -> Vec<ConsistencyVector> {
     ]
 }
 
-/// Of the longest histories that there can be.
+/// Proofs over the longest possible histories.
 fn of_unbounded(cases: &[Case]) -> Vec<ConsistencyVector> {
     let [without_nodes, most_nodes, ..] = cases else {
         unreachable!("there are more");
@@ -463,7 +463,7 @@ fn of_unbounded(cases: &[Case]) -> Vec<ConsistencyVector> {
     ]
 }
 
-/// The trusted heads' histories are made to fit peaks and nodes of another number.
+/// The trusted heads' histories are made to match peaks and nodes of another number.
 fn of_numbers() -> Vec<ConsistencyVector> {
     let of = |older, head, more, mutation: &str, rule| {
         let mutation = format!("{mutation}, the histories made to fit, trusted");
@@ -480,7 +480,7 @@ fn of_numbers() -> Vec<ConsistencyVector> {
     ]
 }
 
-/// No proof at all.
+/// Bytes that are not a proof.
 fn of_bytes(case: &Case) -> Vec<ConsistencyVector> {
     let message = case.message();
     let mut mutations = message.spoilt();

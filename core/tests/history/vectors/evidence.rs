@@ -1,4 +1,4 @@
-//! `evidence.json`: evidence that holds, and for each rule some that breaks it.
+//! The content of `evidence.json`: evidence that holds, and some that breaks each rule.
 
 use trunkline_core::evidence::Evidence;
 use trunkline_core::outcome::{IdempotencyKey, Outcome, Refusal};
@@ -13,7 +13,7 @@ use super::parts::{
 use super::{EvidenceVector, ShownEvidence, TrustedPlace, made_up};
 use crate::model::{HISTORY, Hash, OUTCOMES, Version, digest, keyed};
 
-/// Evidence, and what is trusted.
+/// Evidence with its trusted values.
 #[derive(Clone)]
 pub(super) struct Case {
     pub(super) evidence: Evidence,
@@ -64,7 +64,7 @@ impl Case {
         refused(of, mutation, rule, bytes, self.trusted())
     }
 
-    /// The evidence, or what is trusted, changed.
+    /// Changes the evidence or its trusted values.
     fn changed(
         &self,
         mutation: &str,
@@ -76,7 +76,7 @@ impl Case {
         changed.refused(&self.name(), mutation, rule)
     }
 
-    /// The record changed, and trusted as it is then.
+    /// Changes the record, and trusts the changed one.
     fn with_record(
         &self,
         mutation: &str,
@@ -106,9 +106,9 @@ impl Case {
     }
 }
 
-/// The place of the code in an outcome.
+/// Offset of the code in an outcome.
 const CODE: usize = 8 + 32;
-/// The place of the length of the idempotency key.
+/// Offset of the length of the idempotency key.
 const LENGTH: usize = CODE + 1 + 32;
 
 pub(super) fn vectors() -> Vec<EvidenceVector> {
@@ -142,7 +142,7 @@ pub(super) fn vectors() -> Vec<EvidenceVector> {
     vectors
 }
 
-/// Versions of 2^64 - 1 submissions and nearly as many, and one of more.
+/// Versions of 2^64 - 1 submissions and nearly as many, and one with more.
 fn of_unbounded() -> Vec<EvidenceVector> {
     let last = u64::MAX;
     let of = |first, sequence| made_up::evidence(first, sequence, last, [0, 0]);
@@ -158,7 +158,7 @@ fn of_unbounded() -> Vec<EvidenceVector> {
     ]
 }
 
-/// The outcomes' digest is made to fit siblings and peaks of another number.
+/// The outcomes' digest is made to match siblings and peaks of another number.
 fn of_numbers() -> Vec<EvidenceVector> {
     let of = |last: u64, more, mutation: &str, rule| {
         let mutation = format!("{mutation}, the outcomes' digest made to fit, trusted");
@@ -391,7 +391,7 @@ fn of_chains(version: &Version, case: &Case) -> Vec<EvidenceVector> {
     ]
 }
 
-/// No evidence at all.
+/// Bytes that are not evidence.
 fn of_bytes(case: &Case) -> Vec<EvidenceVector> {
     let message = case.message();
     let mut mutations = message.spoilt();

@@ -1,6 +1,6 @@
-//! Histories and versions without their items: the digests beside the one that is shown are made up, and the record has
-//! the digest that they lead to. So ranges can be as long as 2^64 - 1 items, and a proof that breaks a rule of numbers
-//! breaks no other.
+//! Histories and versions without their items: all digests except the shown one are made up, and the record has the
+//! digest that results from them. So ranges can have up to 2^64 - 1 items, and a proof that breaks a rule about numbers
+//! breaks no other rule.
 
 use trunkline_core::evidence::Evidence;
 use trunkline_core::history::{AncestorProof, ConsistencyProof, Inclusion};
@@ -13,13 +13,13 @@ use crate::model::{HISTORY, Hash, Names, OUTCOMES, TREE, Version, keyed};
 const ALL: u64 = u64::MAX;
 const POWER: u64 = 1 << 63;
 
-/// The heights of the peaks of a range, the largest first.
+/// Returns the heights of the peaks of a range, the largest first.
 fn heights(count: u64) -> Vec<u32> {
     let heights = (0..64).rev();
     heights.filter(|height| count >> height & 1 == 1).collect()
 }
 
-/// The place among the peaks of the one that an item lies below, and its height.
+/// Returns the index of the peak above an item, and its height.
 fn own_peak(count: u64, index: u64) -> (usize, u32) {
     let mut end = 0_u128;
     for (place, height) in heights(count).into_iter().enumerate() {
@@ -31,10 +31,10 @@ fn own_peak(count: u64, index: u64) -> (usize, u32) {
     unreachable!("no item has that index")
 }
 
-/// How many siblings and peaks a proof has more than it should have.
+/// The numbers of siblings and of peaks that a proof has in excess.
 pub(super) type More = [isize; 2];
 
-/// A made-up inclusion, and the digest of the range that it leads to.
+/// Returns a made-up inclusion, and the resulting digest of the range.
 fn inclusion(names: Names, count: u64, index: u64, item: &[u8], more: More) -> (Inclusion, Hash) {
     let (own, height) = own_peak(count, index);
     let siblings = arbitraries("sibling", (height as usize).strict_add_signed(more[0]));
@@ -62,7 +62,7 @@ fn id_of(record: &CommitRecord) -> Hash {
     keyed("commit id", &record.encode())
 }
 
-/// The first two are of 2^64 - 1 versions, the last two of 2^63 and of one more.
+/// Returns ancestor proofs. The first two are over 2^64 - 1 versions, the last two over 2^63 and one more.
 pub(super) fn unbounded_ancestors() -> Vec<ancestors::Case> {
     let places = [
         (ALL, 0),
@@ -102,7 +102,7 @@ pub(super) fn ancestor(head: u64, version: u64, more: More) -> ancestors::Case {
     }
 }
 
-/// The first has no nodes, the second has the most.
+/// Returns consistency proofs. The first has no nodes, and the second has the most.
 pub(super) fn unbounded_consistency() -> Vec<consistency::Case> {
     let ends = [
         (POWER - 1, POWER),
@@ -115,7 +115,7 @@ pub(super) fn unbounded_consistency() -> Vec<consistency::Case> {
     ends.map(case).into()
 }
 
-/// `more` is of peaks and nodes.
+/// Returns a consistency proof. `more` counts peaks and nodes.
 pub(super) fn consistent(older: u64, head: u64, more: More) -> consistency::Case {
     let heights = heights(older);
     let peaks = arbitraries("peak", heights.len().strict_add_signed(more[0]));
@@ -158,7 +158,7 @@ pub(super) fn consistent(older: u64, head: u64, more: More) -> consistency::Case
     }
 }
 
-/// The heights of the subtrees by which a range grows.
+/// Returns the heights of the subtrees by which a range grows.
 fn node_heights(mut count: u64, head: u64) -> Vec<u32> {
     let mut nodes = Vec::new();
     while count < head {
@@ -178,13 +178,13 @@ fn push(range: &mut Vec<(u32, Hash)>, mut height: u32, mut peak: Hash) {
     range.push((height, peak));
 }
 
-/// A submission of a version that has this first one and this last one. Those behind it are left out.
+/// Returns evidence about a submission of a version with this first and this last one. The later ones are left out.
 pub(super) fn evidence(first: u64, sequence: u64, last: u64, more: More) -> evidence::Case {
     let version = Version::starting_at(sequence, 1);
     let outcome = version.outcomes[0].clone();
     let (inclusion, outcomes_digest) = match (last - first).checked_add(1) {
         Some(count) => inclusion(OUTCOMES, count, sequence - first, &outcome.encode(), more),
-        // A version cannot have as many.
+        // A version cannot have that many.
         None => Default::default(),
     };
     let record = CommitRecord {

@@ -1,6 +1,6 @@
-//! `history.json` and `evidence.json`: what is in them, and how they are made by the model.
+//! The contents of `history.json` and `evidence.json`, made by the model.
 //!
-//! Not here: holding the crate against them.
+//! The crate is compared with them elsewhere.
 
 mod ancestors;
 mod consistency;
@@ -11,7 +11,7 @@ mod parts;
 use serde::{Deserialize, Serialize};
 use trunkline_testkit::vectors::{AnsweredVector, Decimal, Hex, VectorFile};
 
-/// `history.json`.
+/// The content of `history.json`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HistoryVectors {
@@ -21,7 +21,7 @@ pub(crate) struct HistoryVectors {
 
 pub(crate) type AncestorVector = AnsweredVector<TrustedHead, ShownAncestor>;
 pub(crate) type ConsistencyVector = AnsweredVector<TrustedHeads, ShownConsistency>;
-/// `evidence.json` is a list of these.
+/// An item of the list in `evidence.json`.
 pub(crate) type EvidenceVector = AnsweredVector<TrustedPlace, ShownEvidence>;
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -71,11 +71,11 @@ pub(crate) struct ShownEvidence {
     pub(crate) sequence: Decimal,
     pub(crate) index: Decimal,
     pub(crate) submission: Hex,
-    /// In its encoding.
+    /// The encoded outcome.
     pub(crate) outcome: Hex,
 }
 
-/// Makes both again.
+/// Makes both files.
 pub(crate) fn made() -> [VectorFile; 2] {
     let history = HistoryVectors {
         ancestors: ancestors::vectors(),

@@ -1,4 +1,4 @@
-//! What the vectors of all kinds are made with: spoilt records and rows of digests.
+//! Shared parts of the vectors of all kinds: changed records and sequences of digests.
 
 use trunkline_core::params::FORMAT;
 use trunkline_core::record::{RECORD_BYTES_MAX, RECORD_BYTES_MIN};
@@ -7,7 +7,7 @@ use trunkline_testkit::wire_mutations::{Content, Message, Mutation};
 
 use crate::model::Hash;
 
-/// A digest of nothing in particular.
+/// Returns an arbitrary digest.
 pub(super) fn arbitrary(name: &str) -> Hash {
     *blake3::hash(name.as_bytes()).as_bytes()
 }
@@ -60,7 +60,7 @@ pub(super) fn refused<T, S>(
     }
 }
 
-/// A field that must hold a record holds something else.
+/// Returns variants in which a field for a record holds something else.
 pub(super) fn spoilt_records(message: &Message, field: u64, what: &str) -> Vec<Mutation> {
     let record = message.bytes_of(field).to_vec();
     let metadata = RECORD_BYTES_MIN - 2;
@@ -100,7 +100,7 @@ pub(super) fn spoilt_records(message: &Message, field: u64, what: &str) -> Vec<M
     ]
 }
 
-/// A field that must hold one digest has another length.
+/// Returns variants in which a field for one digest has another length.
 pub(super) fn spoilt_digest(message: &Message, field: u64, what: &str) -> Vec<Mutation> {
     let digest = message.bytes_of(field).repeat(2);
     let of = |length: usize| Mutation {
@@ -111,7 +111,7 @@ pub(super) fn spoilt_digest(message: &Message, field: u64, what: &str) -> Vec<Mu
     [0, 31, 33, 64].map(of).into()
 }
 
-/// A field that must hold up to `max` digests holds part of one, or more.
+/// Returns variants in which a field for up to `max` digests holds part of one, or more.
 pub(super) fn spoilt_row(message: &Message, field: u64, what: &str, max: usize) -> Vec<Mutation> {
     let own = message.bytes_of(field);
     let of = |length: usize| Mutation {

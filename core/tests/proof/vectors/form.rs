@@ -1,10 +1,10 @@
-//! The form of the vectors: what `tests/vectors/README.md` says in words.
+//! The form of the vectors, as described in `tests/vectors/README.md`.
 
 use serde::{Deserialize, Serialize};
 use trunkline_core::proof::{Claim, Entry};
 use trunkline_testkit::vectors::{Decimal, Hex, Trusted};
 
-/// `states.json` is a list of these.
+/// An item of the list in `states.json`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StateVector {
@@ -36,7 +36,7 @@ pub(crate) struct SlotVector {
     pub(crate) digest: Hex,
 }
 
-/// `records.json`.
+/// The content of `records.json`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Records {
@@ -84,7 +84,7 @@ pub(crate) struct Provisional {
     pub(crate) submissions: Vec<SubmissionVector>,
 }
 
-/// What a caller submits, in the caller's order, in a tree without salt.
+/// A caller's submission, in the caller's order, in a tree without salt.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SubmissionVector {
@@ -111,7 +111,7 @@ pub(crate) struct RequirementVector {
     pub(crate) value_hash: Option<Hex>,
 }
 
-/// `proofs.json` is a list of these.
+/// An item of the list in `proofs.json`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ProofVector {
@@ -124,7 +124,7 @@ pub(crate) struct ProofVector {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct VersionClaims {
-    /// Of `states.json`.
+    /// The name of a state of `states.json`.
     pub(crate) state: String,
     pub(crate) version: Decimal,
     pub(crate) entries: Vec<ClaimedEntry>,
@@ -158,14 +158,14 @@ impl From<&Entry> for ClaimedEntry {
     }
 }
 
-/// `refused.json` is a list of these.
+/// An item of the lists of refused proofs.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RefusedVector {
     pub(crate) name: String,
     /// A name of SPEC.md §10, or `malformed`.
     pub(crate) rule: String,
-    /// What is malformed, as this crate calls it.
+    /// The reason why it is malformed, as this crate names it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) malformed: Option<String>,
     pub(crate) why: String,

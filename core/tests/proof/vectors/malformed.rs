@@ -1,4 +1,4 @@
-//! What is no proof at all: bytes that a reader refuses before any rule.
+//! Bytes that are not a proof, which a reader refuses before any rule.
 
 use trunkline_core::proof::{Expected, Proof, VERSIONS_MAX};
 use trunkline_testkit::protobuf::{bytes, number, varint};
@@ -9,10 +9,10 @@ use super::form::RefusedVector;
 use super::proofs::{part, prove};
 use super::states::States;
 
-/// The fields of a proof that key `a` is absent from the empty state, to be spoilt.
+/// The fields of a proof that key `a` is absent from the empty state, to be changed.
 struct Fields {
     format: Vec<u8>,
-    /// Between format and versions.
+    /// The bytes between format and versions.
     params: Vec<u8>,
     version: Vec<u8>,
     record: Vec<u8>,
@@ -22,7 +22,7 @@ struct Fields {
     top: Vec<u8>,
     opening: Vec<u8>,
     nonce: Vec<u8>,
-    /// Behind the nonce.
+    /// The bytes after the nonce.
     end: Vec<u8>,
 }
 
@@ -88,7 +88,7 @@ fn of_bytes(malformed: &str, why: &str, proof: Vec<u8>) -> RefusedVector {
     }
 }
 
-/// The proof with some of its fields replaced.
+/// Returns the proof with some of its fields replaced.
 fn spoilt(malformed: &str, why: &str, change: impl FnOnce(&mut Fields)) -> RefusedVector {
     let mut fields = fields();
     change(&mut fields);
@@ -104,7 +104,7 @@ pub(super) fn vectors(states: &States) -> Vec<RefusedVector> {
     vectors.extend(of_counts());
     vectors.extend(of_records(states));
     vectors.extend(of_siblings());
-    // New ones stand at the end: the number in a name stays.
+    // New ones are added at the end, so that the numbers in names stay the same.
     vectors.extend(of_one_count());
     vectors
 }

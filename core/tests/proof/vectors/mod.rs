@@ -1,6 +1,6 @@
-//! The files of `tests/vectors`: what is in them, and how they are made by the model.
+//! The contents of the files of `tests/vectors`, made by the model.
 //!
-//! Not here: holding the crate against them.
+//! The crate is compared with them elsewhere.
 
 mod form;
 mod malformed;

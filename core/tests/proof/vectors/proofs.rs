@@ -1,4 +1,4 @@
-//! `proofs.json`: proofs of all kinds, as the model makes them. Forgeries start from these too.
+//! The content of `proofs.json`: proofs of all kinds, made by the model. Forgeries start from these, too.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use trunkline_testkit::vectors::{Decimal, Trusted};
 use super::form::{ClaimedEntry, ProofVector, VersionClaims};
 use super::states::{Named, States};
 
-/// What a proof shows of one version.
+/// The part of a proof that is about one version.
 pub(super) struct Part<'s> {
     pub(super) state: &'s Named,
     pub(super) version: u64,
@@ -21,7 +21,7 @@ pub(super) struct Part<'s> {
     record: bool,
 }
 
-/// With a hash top and no record, at version 5.
+/// Returns a part with a hash top and no record, at version 5.
 pub(super) fn part<K: AsRef<[u8]>>(state: &Named, keys: impl IntoIterator<Item = K>) -> Part<'_> {
     let keys = keys.into_iter().map(|key| key.as_ref().to_vec());
     Part {
@@ -59,7 +59,7 @@ impl Part<'_> {
         }
     }
 
-    /// The whole root, which any proof of this version is held against.
+    /// Returns the whole root, which any proof of this version is compared with.
     pub(super) fn root(&self) -> Root {
         let kzg_root = self.kzg.then(|| self.state.kzg().commitment());
         Root::of(&self.record(), kzg_root)
@@ -92,7 +92,7 @@ impl Part<'_> {
     }
 }
 
-/// One object for all parts.
+/// Returns one proof of all parts.
 pub(super) fn prove(parts: &[Part<'_>]) -> Proof {
     let opened: Vec<_> = parts
         .iter()
@@ -119,7 +119,7 @@ pub(super) fn prove(parts: &[Part<'_>]) -> Proof {
     }
 }
 
-/// Claims the hash of the value alone.
+/// Replaces the value in a claim by its hash.
 pub(super) fn with_value_hash(mut proof: Proof, key: &str) -> Proof {
     let entries = proof.versions.iter_mut().flat_map(|part| &mut part.entries);
     for entry in entries.filter(|entry| entry.key == key.as_bytes()) {
@@ -147,14 +147,14 @@ fn vector(name: &str, parts: &[Part<'_>], proof: &Proof, trusted: &[Expected]) -
     }
 }
 
-/// Of one version, held against one thing.
+/// Returns a proof of one version, compared with one trusted root.
 fn single<'s>(name: &str, part: Part<'s>, trust: impl Fn(&Part<'s>) -> Expected) -> ProofVector {
     let trusted = [trust(&part)];
     let parts = [part];
     vector(name, &parts, &prove(&parts), &trusted)
 }
 
-/// Of several versions, each held against its root.
+/// Returns a proof of several versions, each compared with its root.
 fn several(name: &str, parts: &[Part<'_>]) -> ProofVector {
     let trusted: Vec<Expected> = parts.iter().map(Part::by_root).collect();
     vector(name, parts, &prove(parts), &trusted)
@@ -217,13 +217,13 @@ fn of_three_keys(states: &States) -> Vec<ProofVector> {
     ]
 }
 
-/// The first key of numbers that lies in the slot of a key.
+/// Returns the first number, as a key, in the slot of a key.
 fn same_slot_as(key: &str) -> Key {
     let slot = naive::slot_of(&naive::plain(key.as_bytes()));
     keys_in_slot(&plain(), slot, 0, 1).remove(0)
 }
 
-/// Keys of one or two bytes.
+/// Returns keys of one or two bytes.
 fn one_in_each_slot() -> Vec<Key> {
     let mut keys = vec![None; 128];
     let candidates = (0..=u8::MAX).map(|byte| vec![byte]);

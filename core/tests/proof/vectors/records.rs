@@ -1,4 +1,4 @@
-//! `records.json`: commit records, mountain ranges and a chain of provisional roots, by definition.
+//! The content of `records.json`: commit records, mountain ranges and a chain of provisional roots, by definition.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ pub(super) fn vectors(states: &States) -> Records {
     }
 }
 
-/// Ranges of none to `most` items.
+/// Returns ranges of 0 to `most` items.
 fn ranges(labels: [&str; 3], most: u8, item: fn(u8) -> Vec<u8>) -> Vec<History> {
     let range = |count| {
         let items: Vec<Vec<u8>> = (0..count).map(item).collect();
@@ -34,7 +34,8 @@ fn ranges(labels: [&str; 3], most: u8, item: fn(u8) -> Vec<u8>) -> Vec<History> 
     (0..=most).map(range).collect()
 }
 
-/// An applied submission, one that displaced, three that are refused, a revert; idempotency keys of any length.
+/// Returns an applied submission, one that displaced keys, three that are refused, and a revert, with idempotency keys
+/// of any length.
 fn outcome(number: u8) -> Vec<u8> {
     let detail = match number {
         0 => NOTHING,
@@ -120,7 +121,7 @@ fn records(states: &States) -> Vec<RecordVector> {
     vec![genesis, first, largest]
 }
 
-/// A byte of its own for each digest.
+/// Returns a record with a different byte for each digest.
 fn blank() -> RecordVector {
     RecordVector {
         name: String::new(),
@@ -141,7 +142,7 @@ fn blank() -> RecordVector {
     }
 }
 
-/// With its bytes and commit id.
+/// Adds its bytes and its commit id.
 fn sealed(record: RecordVector) -> RecordVector {
     let number = |number: Decimal| number.0.to_le_bytes();
     let bytes = [
@@ -191,7 +192,8 @@ fn provisional() -> Provisional {
     }
 }
 
-/// One write; one key written twice, a delete and requirements; nothing but metadata; several requirements on one key.
+/// Returns submissions: one write; one key written twice, a delete and requirements; only metadata; several
+/// requirements on one key.
 fn submissions() -> [SubmissionVector; 4] {
     let put = |key: &str, value: &str| WriteVector {
         key: key.into(),

@@ -1,4 +1,4 @@
-//! The states that the vectors are about, and `states.json`.
+//! The states of the vectors, and `states.json`.
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +13,7 @@ use trunkline_testkit::vectors::Hex;
 
 use super::form::{LeafVector, SlotVector, StateVector};
 
-/// A state with a name. Some have leaves that nobody knows the keys of.
+/// A state with a name. Some states have leaves with unknown keys.
 pub(super) struct Named {
     pub(super) name: &'static str,
     pub(super) state: NaiveState,
@@ -51,7 +51,7 @@ impl Named {
         self.kzg.get_or_init(|| NaiveKzg::new(CEREMONY, &values()))
     }
 
-    /// With a hash top.
+    /// Proves keys with a hash top.
     pub(super) fn prove(&self, version: u64, keys: &BTreeSet<Key>) -> Proof {
         let entries = self.state.entries(keys);
         naive::prove_leaves(&self.state.params, &self.leaves(), version, &entries)
@@ -97,7 +97,7 @@ pub(super) fn vectors(states: &States) -> Vec<StateVector> {
 pub(super) struct States {
     pub(super) empty: Named,
     pub(super) three_keys: Named,
-    /// Of the same tree, some versions on.
+    /// A later state of the same tree.
     pub(super) later: Named,
     pub(super) salted: Named,
     pub(super) salt_of_zeros: Named,
@@ -163,7 +163,7 @@ fn of<const N: usize>(params: TreeParams, pairs: [(&str, &str); N]) -> NaiveStat
     NaiveState::of(params, pairs)
 }
 
-/// With values of one byte for these keys: `A`, `B` and so on.
+/// Adds values of one byte for these keys: `A`, `B` and so on.
 fn with<'k>(mut state: NaiveState, keys: impl IntoIterator<Item = &'k Key>) -> NaiveState {
     let pairs = keys
         .into_iter()
@@ -173,7 +173,7 @@ fn with<'k>(mut state: NaiveState, keys: impl IntoIterator<Item = &'k Key>) -> N
     state
 }
 
-/// A bucket of 16, one of which has a known key; the others have its path, and no known key.
+/// Returns a bucket of 16 leaves, one of which has a known key; the others share its path, and their keys are unknown.
 fn full_bucket(known: &Key) -> Named {
     let state = with(NaiveState::new(plain()), [known]);
     let mut keyless = Leaves::new();
@@ -188,7 +188,7 @@ fn full_bucket(known: &Key) -> Named {
     }
 }
 
-/// The second key of a pair comes after the first one, to which it loses or which it replaces.
+/// Submits a pair of keys. The second comes after the first, and is refused or replaces it.
 fn submitted(collision: CollisionPolicy, pair: &[Key; 2]) -> NaiveState {
     let mut state = NaiveState::new(states::params(collision, None));
     for (key, value) in pair.iter().zip(["first", "second"]) {
