@@ -32,8 +32,9 @@ fn cold() -> (Rig, Engine) {
 fn a_read_that_waits_for_the_disk_leaves_the_thread_of_its_runtime_free() {
     without_hanging(|| {
         let (rig, engine) = cold();
-        let runtime = tokio::runtime::Builder::new_current_thread();
-        let runtime = { runtime }.build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
         rig.leaves.reads.close();
         let snapshot = engine.snapshot();
         let value = runtime.block_on(async {
@@ -140,7 +141,9 @@ fn a_panic_of_a_read_is_continued_where_it_is_awaited_and_others_succeed() {
 #[test]
 fn a_replica_reads_ranges_and_reads_and_proves_without_blocking() {
     without_hanging(|| {
-        let (_, primary) = cold();
+        let primary = Rig::with(|config| config.store.key_order = true).open();
+        let all = (0..9).map(|key| (format!("{key}"), "x"));
+        submit(&primary, puts(all));
         let rig = Rig::with(|config| config.store.key_order = true);
         let key = SecretKey::generate([7; 32]);
         let builder = rig.builder().params(&primary.params());

@@ -156,6 +156,7 @@ impl<'a> Run<'a> {
         let oldest = self.engine.oldest_version();
         let version = oldest + self.random.below(newest - oldest + 1);
         let snapshot = self.engine.snapshot_at(version).unwrap();
+        let (one, entries_max) = (self.key(), 1 + self.random.below(20) as usize);
         let expected = &self.history[&version];
         assert_eq!(
             snapshot.root().state_digest,
@@ -170,8 +171,7 @@ impl<'a> Run<'a> {
         assert_eq!(found, expected.map);
         assert_eq!(snapshot.key_count(), expected.map.len() as u64);
         if self.engine.config().store.key_order {
-            let one = self.key();
-            let range = KeyRange::new(&one[..]..).entries_max(1 + self.random.below(20) as usize);
+            let range = KeyRange::new(&one[..]..).entries_max(entries_max);
             let expected = expected.map.range(one..);
             let expected: Vec<_> = expected
                 .map(|(key, value)| (key.clone(), value.clone()))

@@ -395,6 +395,7 @@ fn writes_that_are_accepted_and_not_durable_are_in_ranges_of_the_latest() {
     without_hanging(|| {
         let rig = Rig::with(|config| {
             config.store.key_order = true;
+            config.submit.batch_operations_max = 1_000;
             config.submit.in_flight_operations_max = 20_000;
         });
         let engine = rig.open();

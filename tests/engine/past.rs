@@ -322,9 +322,13 @@ fn reverts_take_the_state_of_archived_versions_back() {
         config.memory.budget_bytes = budget_bytes;
         let mut engine = Engine::open_blocking(config.clone()).unwrap();
         let mut versions = Versions::of(&engine);
-        let keys: Vec<String> = (0..4000).map(|key| format!("key {key}")).collect();
+        let params = engine.params();
+        let all = (0..).map(|key| format!("key {key}"));
+        let of_slot = |key: &String| slot_of(&params.key_hash(key.as_bytes())) == 5;
+        let mut keys: Vec<String> = all.clone().filter(of_slot).take(3000).collect();
+        keys.extend(all.filter(|key| !of_slot(key)).take(1000));
         let random = &mut Random(11 + budget_bytes);
-        // Deep slots, and before them shallow ones.
+        // One slot becomes deep.
         versions.submit(&engine, &changes(random, &keys, 300));
         versions.submit(&engine, &changes(random, &keys, 9000));
         for round in 0..24 {

@@ -46,6 +46,7 @@ pub use bounds::PastBounds;
 pub use changes::PastChanges;
 pub use opened::OpenedVersion;
 pub use recent::Recent;
+pub use store::StoreOptions;
 pub use values::{PastPair, PastStep};
 
 use segments::Segments;

@@ -27,6 +27,17 @@ use crate::state::layer::Layer;
 /// Effects whose order is made at once.
 const RANGE_EFFECTS: usize = 4096;
 
+/// What storing versions depends on besides the versions.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreOptions {
+    /// How much is kept, which says how large segments become.
+    pub bounds: PastBounds,
+    /// The time, milliseconds since 1970.
+    pub now_ms: u64,
+    /// Whether there is an index of keys: then deleted keys are stored for ranges.
+    pub has_key_order: bool,
+}
+
 impl Past {
     /// Stores all versions up to one that are not stored yet. `layers` are those after the leaf store, whose state
     /// `leaves` shows; `in_memory` returns a version that memory still keeps. Keys that were deleted are stored for ranges
@@ -42,8 +53,7 @@ impl Past {
         layers: &[Arc<Layer>],
         leaves: &dyn LeafSnapshot,
         in_memory: impl Fn(u64) -> Option<PastVersion>,
-        (bounds, now_ms): (&PastBounds, u64),
-        has_key_order: bool,
+        options: &StoreOptions,
     ) -> Result<(), LeafStoreError> {
         let next = self.next();
         if up_to < next {
@@ -59,14 +69,17 @@ impl Past {
         }
         let replaced = self.replaced(reader, next, up_to);
         let last_ms = versions.last().map_or(0, |version| version.durable_ms);
-        let segment = self.segments.read().to_write(next, bounds, now_ms);
+        let segment = self
+            .segments
+            .read()
+            .to_write(next, &options.bounds, options.now_ms);
         let values = ReplacedValues::new(layers, leaves, next);
         let digests = digest_entries(&replaced);
         let records = versions.iter().map(|version| {
             let key = version_key(version.record.version).to_vec();
             Ok((key, encode_version(version)))
         });
-        let deleted = match has_key_order {
+        let deleted = match options.has_key_order {
             true => layers,
             false => &[],
         };
