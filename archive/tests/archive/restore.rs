@@ -50,7 +50,7 @@ async fn a_restored_directory_keeps_an_index_of_keys_if_its_own_configuration_as
         config.store.key_order = key_order;
         let restored = archive.restore(None, &config, &Trust::default()).await;
         assert_eq!(restored.unwrap().position.commit_id, roots[5].commit_id);
-        let tree = ReadOnly::open(rig.path(&name)).unwrap();
+        let tree = ReadOnly::open(&rig.path(&name)).unwrap();
         let snapshot = tree.snapshot();
         let ordered: Result<Vec<_>, _> = snapshot.range_iter(KeyRange::all()).collect();
         if key_order {
