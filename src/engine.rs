@@ -270,6 +270,16 @@ impl Engine {
         Snapshot::at(self.state(), version)
     }
 
+    /// Returns a snapshot of a durable version whose replaced values the tree still keeps.
+    pub(crate) fn kept(&self, version: u64) -> Result<Snapshot, SnapshotError> {
+        let state = self.state();
+        match state.versions.pin(version) {
+            Ok(pinned) => Ok(Snapshot::of_pinned(state.clone(), pinned)),
+            Err((_, newest)) if version > newest => Err(SnapshotError::NotYet { version, newest }),
+            Err((oldest, _)) => Err(SnapshotError::Expired { version, oldest }),
+        }
+    }
+
     /// Returns the evidence about a submission, by its sequence number: what [`Receipt::evidence`] returns, for callers
     /// without the receipt.
     ///
@@ -592,6 +602,12 @@ impl Engine {
         Ok(receipt)
     }
 
+    /// Checks that a submission is still the last one that was accepted. Another may be accepted at once.
+    pub(crate) fn check_last(&self, sequence: u64) -> Result<(), SubmitError> {
+        let last = self.running.sequencer.lock().next_sequence - 1;
+        overtaken(sequence, last)
+    }
+
     /// Returns the receipt of the submission that used an idempotency key, if there is one and it had the same content.
     pub(crate) fn repeated(
         &self,
@@ -661,13 +677,15 @@ pub(crate) struct Behind {
 
 impl Behind {
     fn check(self, last: u64) -> Result<Resolved, SubmitError> {
-        match self.sequence == last {
-            true => Ok(self.resolved),
-            false => Err(SubmitError::Overtaken {
-                sequence: self.sequence,
-                last,
-            }),
-        }
+        overtaken(self.sequence, last)?;
+        Ok(self.resolved)
+    }
+}
+
+fn overtaken(sequence: u64, last: u64) -> Result<(), SubmitError> {
+    match sequence == last {
+        true => Ok(()),
+        false => Err(SubmitError::Overtaken { sequence, last }),
     }
 }
 

@@ -248,7 +248,7 @@ impl Engine {
             Ok(()) => revert.to.clone(),
             Err(_) => self.snapshot_at(revert.to.version())?,
         };
-        let limits = context.config().submit.revert_limits();
+        let limits = context.config().submit.resolved_limits();
         let preparing = context.in_flight.prepare();
         let undone = Undone::of(&to, &newest, limits)?;
         let commit_id = to.commit_id();
@@ -257,6 +257,7 @@ impl Engine {
             resolved: Resolved {
                 outcome: Outcome::Reverted { commit_id },
                 state_digest: to.record().state_digest,
+                forked: None,
             },
         };
         let batch = undone.batch(&commit_id, &revert.options);

@@ -10,6 +10,7 @@ use crate::config::runtime::RuntimeSettings;
 use crate::config::{Config, ControlMode};
 use crate::decisions::Work;
 use crate::feed::FeedState;
+use crate::forks::Forks;
 use crate::health::Health;
 use crate::idempotency::IdempotencyKeys;
 use crate::in_flight::{InFlight, free_shards};
@@ -31,6 +32,8 @@ pub struct StageContext {
     pub idempotency: Arc<IdempotencyKeys>,
     /// The state that followers of the log share; persist advances it.
     pub feed: Arc<FeedState>,
+    /// Forks of versions, and what they take.
+    pub forks: Arc<Forks>,
     /// Groups between sealing and durability.
     pub in_flight: Arc<InFlight>,
     /// True while a checkpoint runs.

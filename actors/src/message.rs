@@ -10,7 +10,7 @@ use trunkline_core::batch::PreparedBatch;
 use trunkline_core::hash::Digest;
 use trunkline_core::outcome::{Outcome, SubmissionOutcome};
 use trunkline_core::record::CommitRecord;
-use trunkline_core::tree::SealedChanges;
+use trunkline_core::tree::{ForkDigests, SealedChanges};
 
 use crate::admission::Permit;
 use crate::failure::EngineFailure;
@@ -82,6 +82,17 @@ pub struct Resolved {
     pub outcome: Outcome,
     /// The state digest that must result from it.
     pub state_digest: Digest,
+    /// The digests of the fork that it is the changes of.
+    pub forked: Option<Forked>,
+}
+
+/// The digests that a fork has computed. They hold of the version that it becomes.
+#[derive(Debug)]
+pub struct Forked {
+    /// Digests of the tree.
+    pub digests: ForkDigests,
+    /// The KZG root, if that was computed.
+    pub kzg_root: Option<[u8; 48]>,
 }
 
 /// One caller's batch with its position in the order of submissions.

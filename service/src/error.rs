@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use trunkline::{
-    BatchError, EngineFailure, EvidenceError, FeedError, PastError, ReadError, RevertError,
-    SnapshotError, SnapshotProveError, SubmitError,
+    BatchError, EngineFailure, EvidenceError, FeedError, ForkError, PastError, ReadError,
+    RevertError, SnapshotError, SnapshotProveError, SubmitError,
 };
 use trunkline_replication::{AcknowledgeError, LevelError};
 
@@ -220,6 +220,20 @@ impl From<SubmitError> for ServiceError {
                 Self::of(Code::Internal, &error)
             }
             SubmitError::Engine(failure) => failure.into(),
+        }
+    }
+}
+
+impl From<ForkError> for ServiceError {
+    fn from(error: ForkError) -> Self {
+        match error {
+            ForkError::Version(error) => error.into(),
+            ForkError::Full(error) => {
+                Self::passing(Code::Overloaded, error.to_string(), RETRY_AFTER)
+            }
+            ForkError::Batch(error) => error.into(),
+            ForkError::Read(error) => error.into(),
+            ForkError::Engine(failure) => failure.into(),
         }
     }
 }

@@ -109,6 +109,7 @@ impl Caller {
             }
             Action::Repeat(awaited) => self.repeat(awaited, random),
             Action::Revert(awaited) => self.revert(awaited, random),
+            Action::Fork(awaited) => self.fork(awaited, random),
             Action::Get => self.get(random),
             Action::Contains => self.contains(random),
             Action::MultiGet => self.multi_get(random),
@@ -179,7 +180,7 @@ impl Caller {
         self.key(random.random_range(0..self.life.world.plan.shape.keys))
     }
 
-    fn submission(&self, random: &mut SmallRng) -> Submission {
+    pub(crate) fn submission(&self, random: &mut SmallRng) -> Submission {
         let shape = &self.life.world.plan.shape;
         let mark: u64 = random.random();
         let count = match random.random_ratio(1, 20) {

@@ -9,6 +9,7 @@
 mod caller;
 #[allow(unsafe_code, reason = "a task suspends itself from deep in its stack")]
 mod coroutine;
+mod fork;
 mod machine;
 mod past;
 mod plan;

@@ -145,6 +145,8 @@ pub(crate) enum Action {
     Repeat(Await),
     /// Reverts to some version, and waits for a state of the revert.
     Revert(Await),
+    /// Changes a fork and a fork of it, perhaps commits one of them, and waits for a state of the commit.
+    Fork(Await),
     /// Reads a key of the latest state.
     Get,
     /// Asks whether a key has a value.
@@ -513,7 +515,10 @@ impl Draw {
                 0 => Action::Drain,
                 1 => Action::Reload,
                 2 => Action::TrySubmit,
-                3 => Action::Revert(self.awaited()),
+                3 => {
+                    let awaited = self.awaited();
+                    self.pick(&[Action::Revert(awaited), Action::Fork(awaited)])
+                }
                 _ => Action::Repeat(self.awaited()),
             },
             8 => Action::Sleep(self.micros(0..20_000)),

@@ -53,6 +53,10 @@ counts! {
     batches,
     /// Reverts that an engine accepted.
     reverts,
+    /// Forks that were compared with the model.
+    forks,
+    /// Forks that an engine accepted as versions.
+    fork_commits,
     /// Turns that tasks had.
     turns,
     /// Virtual time, microseconds.

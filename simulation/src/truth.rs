@@ -201,13 +201,7 @@ impl Truth {
         let limits = Default::default();
         let prepared = submission.batch().prepare(&self.params, &limits, None);
         self.next(sequence, root, prepared.expect("the engine took it").digest);
-        let mut state = self.state(sequence - 1).clone();
-        let mut outcome = state.submit(&submission.operations, &submission.requirements);
-        if let naive::Outcome::Applied { displaced } = &mut outcome {
-            // A key that the submission put itself was not there before, so it is not displaced.
-            let before = self.state(sequence - 1);
-            displaced.retain(|key| before.map.contains_key(key));
-        }
+        let (outcome, state) = applied(self.state(sequence - 1), &submission);
         self.entries.push(Entry {
             submission,
             provisional_root: root,
@@ -494,13 +488,31 @@ fn keyed_last(entries: &[Entry], key: &[u8]) -> Option<u64> {
 
 /// Returns whether an outcome is what the model says.
 fn agree(found: &Outcome, expected: &Expected) -> bool {
-    let expected = match expected {
-        Expected::Batch(outcome) => outcome,
+    match expected {
+        Expected::Batch(outcome) => fits(found, outcome),
         Expected::Reverted(commit_id) => {
             let commit_id = *commit_id;
-            return *found == Outcome::Reverted { commit_id };
+            *found == Outcome::Reverted { commit_id }
         }
-    };
+    }
+}
+
+/// Returns what the model says of a batch, and the state after it.
+pub(crate) fn applied(
+    before: &NaiveState,
+    submission: &Submission,
+) -> (naive::Outcome, NaiveState) {
+    let mut state = before.clone();
+    let mut outcome = state.submit(&submission.operations, &submission.requirements);
+    if let naive::Outcome::Applied { displaced } = &mut outcome {
+        // A key that the submission put itself was not there before, so it is not displaced.
+        displaced.retain(|key| before.map.contains_key(key));
+    }
+    (outcome, state)
+}
+
+/// Returns whether the outcome of a batch is what the model says.
+pub(crate) fn fits(found: &Outcome, expected: &naive::Outcome) -> bool {
     match (found, expected) {
         (Outcome::Applied { displaced }, naive::Outcome::Applied { displaced: keys }) => {
             *displaced as usize == keys.len()

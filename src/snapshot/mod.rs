@@ -32,7 +32,6 @@ pub use kept::KeptVersion;
 pub(crate) use kept::kept_versions;
 use multi_get::in_path_order;
 pub(crate) use past::PastView;
-use prove::SnapshotProveError;
 pub use range::{RangeIter, RangeStream};
 pub use walk::SnapshotIter;
 
@@ -130,7 +129,7 @@ impl Snapshot {
         in_path_order(&self.state, keys, |key_hash| self.get_at(key_hash))
     }
 
-    fn get_at(&self, key_hash: &Digest) -> Result<Option<Bytes>, ReadError> {
+    pub(crate) fn get_at(&self, key_hash: &Digest) -> Result<Option<Bytes>, ReadError> {
         match self.past() {
             Some(past) => Ok(past.get(key_hash)?.map(|(_, value)| value)),
             None => self.state.get_at(&self.version, key_hash),
@@ -138,7 +137,7 @@ impl Snapshot {
     }
 
     /// Returns the hash of a key's value, or `None` if it has none. Reads the leaf store only if
-    /// `memory.budget_bytes` has no room for the leaf.
+    /// `memory.budget_bytes` has no room for the leaf, or if the leaf was not read since the directory was opened.
     ///
     /// # Errors
     ///
@@ -206,16 +205,16 @@ impl Snapshot {
         }))
     }
 
-    /// Reads leaves that are not in memory, for a proof.
+    /// Reads leaves that are not in memory, for a proof or a fork.
     pub(crate) fn cold_leaves(
         &self,
         range: RangeInclusive<Digest>,
-    ) -> Result<Vec<Leaf>, SnapshotProveError> {
+    ) -> Result<Vec<Leaf>, ReadError> {
         self.check_readable()?;
         let store = self.store();
-        let leaves = store.leaves().map_err(ReadError::from)?;
+        let leaves = store.leaves()?;
         let scanned = cold_leaves::scan(&self.state.params, &*leaves, range, store.version);
-        Ok(scanned.map_err(|error| ReadError::from(FetchError::from(error)))?)
+        Ok(scanned.map_err(FetchError::from)?)
     }
 
     fn store(&self) -> Arc<StoreView> {

@@ -2,7 +2,9 @@
 //!
 //! This file collects what a proof contains; `trunkline_core::proof` defines what that is.
 
+use bytes::Bytes;
 use rayon::prelude::*;
+use trunkline_actors::state::State;
 use trunkline_actors::state::read::ReadError;
 use trunkline_core::kzg::{Fr, G1Bytes, Slot};
 use trunkline_core::params::{TreeParams, WIDTH};
@@ -276,7 +278,7 @@ impl<'a> Part<'a> {
         let draft = match snapshot.past() {
             Some(past) => past.draft(keys)?,
             None => {
-                let leaves = |range| snapshot.cold_leaves(range);
+                let leaves = |range| Ok::<_, SnapshotProveError>(snapshot.cold_leaves(range)?);
                 let (reader, params) = (&state.reader, &state.params);
                 let draft = Draft::walk_with(reader, &version.roots, params, keys, leaves);
                 snapshot.check_readable()?;
@@ -284,7 +286,7 @@ impl<'a> Part<'a> {
             }
         };
         state.metrics.keys_proven(draft.entries().len());
-        let claims = snapshot.claims(&draft, options.values)?;
+        let claims = claims(state, &draft, options.values, |leaf| snapshot.value(leaf))?;
         let slots = draft.slots();
         let (record, top) = match options.top {
             TopKind::Hash => (Some(version.record.clone()), draft.hash_top(&version.roots)),
@@ -301,36 +303,43 @@ impl<'a> Part<'a> {
     }
 }
 
-impl Snapshot {
-    /// Returns the claim of each entry of a proof.
-    fn claims(&self, draft: &Draft, values: ShownValues) -> Result<Vec<Claim>, ReadError> {
-        let leaves: Vec<Option<&Leaf>> = draft.entries().map(|(_, leaf)| leaf).collect();
-        let claims = |leaves: &[Option<&Leaf>]| {
-            let claims = leaves.iter().map(|leaf| self.claim(*leaf, values));
-            claims.collect::<Result<Vec<Claim>, ReadError>>()
-        };
-        match values {
-            // Nothing is read, so shards would gain nothing.
-            ShownValues::None => claims(&leaves),
-            _ => in_shards(&self.state, &leaves, claims),
-        }
+/// Returns the claim of each entry of a proof. `value` reads the value of a leaf.
+pub(crate) fn claims(
+    state: &State,
+    draft: &Draft,
+    values: ShownValues,
+    value: impl Fn(&Leaf) -> Result<Bytes, ReadError> + Sync,
+) -> Result<Vec<Claim>, ReadError> {
+    let leaves: Vec<Option<&Leaf>> = draft.entries().map(|(_, leaf)| leaf).collect();
+    let claims = |leaves: &[Option<&Leaf>]| {
+        let claims = leaves.iter().map(|leaf| claim(*leaf, values, &value));
+        claims.collect::<Result<Vec<Claim>, ReadError>>()
+    };
+    match values {
+        // Nothing is read, so shards would gain nothing.
+        ShownValues::None => claims(&leaves),
+        _ => in_shards(state, &leaves, claims),
     }
+}
 
-    fn claim(&self, leaf: Option<&Leaf>, values: ShownValues) -> Result<Claim, ReadError> {
-        let Some(leaf) = leaf else {
-            return Ok(Claim::Absent);
-        };
-        let value_bytes_max = match values {
-            ShownValues::None => return Ok(Claim::PresentHash(leaf.value_hash)),
-            ShownValues::UpTo { value_bytes_max } => value_bytes_max,
-            ShownValues::All => usize::MAX,
-        };
-        let value = self.value(leaf)?;
-        if value.len() > value_bytes_max {
-            return Ok(Claim::PresentHash(leaf.value_hash));
-        }
-        Ok(Claim::Present(value.to_vec()))
+fn claim(
+    leaf: Option<&Leaf>,
+    values: ShownValues,
+    value: impl Fn(&Leaf) -> Result<Bytes, ReadError>,
+) -> Result<Claim, ReadError> {
+    let Some(leaf) = leaf else {
+        return Ok(Claim::Absent);
+    };
+    let value_bytes_max = match values {
+        ShownValues::None => return Ok(Claim::PresentHash(leaf.value_hash)),
+        ShownValues::UpTo { value_bytes_max } => value_bytes_max,
+        ShownValues::All => usize::MAX,
+    };
+    let value = value(leaf)?;
+    if value.len() > value_bytes_max {
+        return Ok(Claim::PresentHash(leaf.value_hash));
     }
+    Ok(Claim::Present(value.to_vec()))
 }
 
 /// Opens the slots of a proof with a KZG top. The opening of a single slot is kept with its version; an aggregate is

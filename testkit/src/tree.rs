@@ -151,7 +151,7 @@ pub fn with_origins(leaves: &Leaves, before: &State, version: u64) -> State {
 }
 
 /// Returns the state after a submission, by the rules; `None` if they refuse it.
-fn submit_hashed(
+pub fn submit_hashed(
     policy: CollisionPolicy,
     before: &State,
     version: u64,
@@ -203,7 +203,7 @@ pub fn prepared(ops: &[HashedOp]) -> PreparedBatch {
 }
 
 /// Returns the changes between two states in the form in which `apply` reports them.
-fn changes(before: &State, after: &State, writes: &[Write]) -> Applied {
+pub fn changes(before: &State, after: &State, writes: &[Write]) -> Applied {
     let value = |state: &State, key: &Hash| state.get(key).map(|leaf| leaf.0);
     let same = |write: &Write| {
         let (before, after) = (

@@ -10,6 +10,7 @@ mod decisions;
 mod evidence;
 mod failure;
 mod feed;
+mod fork;
 mod groups;
 mod history;
 mod idempotency;

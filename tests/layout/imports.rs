@@ -12,7 +12,7 @@ const ACTORS: [&[&str]; 16] = [
     &["config"],
     &["decisions"],
     &["metrics"],
-    &["feed", "health", "in_flight", "testing"],
+    &["feed", "forks", "health", "in_flight", "testing"],
     &["state"],
     &["admission", "receipt"],
     &["idempotency"],
@@ -20,7 +20,7 @@ const ACTORS: [&[&str]; 16] = [
     &["message"],
     &["intake"],
     &["adaptive"],
-    &["background", "checkpoint"],
+    &["background", "checkpoint", "restoring"],
     &["stage"],
     &["pipeline"],
 ];
@@ -34,7 +34,7 @@ const ENGINE: [&[&str]; 9] = [
     &["bootstrap", "check", "rewind"],
     &["engine"],
     &["reads"],
-    &["builder", "revert"],
+    &["builder", "fork", "revert"],
     &["replica"],
 ];
 

@@ -258,6 +258,8 @@ sections! {
         /// Bytes that all older versions may take in memory, approximately: 0 to 1 TiB. Above it the oldest are
         /// dropped, even if they are retained or held by a snapshot.
         retained_bytes_max: u64 = GIB, in 0..=TIB => reloadable;
+        /// Bytes that all forks of versions may take in memory: 0 (no forks) to 1 TiB.
+        fork_bytes_max: u64 = 256 * MIB, in 0..=TIB => reloadable;
         /// Keep versions readable on disk when memory no longer keeps them. Needs `store.kind = "fjall"`.
         archive: bool = false;
         /// Versions that the archive keeps at least, if there were so many: 0 to 1,000,000,000,000. Older ones are pruned
@@ -344,9 +346,9 @@ impl TreeConfig {
 }
 
 impl SubmitConfig {
-    /// Returns the limits of one revert: it is alone in the pipeline, so it may use the whole in-flight limit, if that
-    /// fits an entry of the log.
-    pub fn revert_limits(&self) -> BatchLimits {
+    /// Returns the limits of one revert, or of one commit of a fork: it is alone in the pipeline, so it may use the whole
+    /// in-flight limit, if that fits an entry of the log.
+    pub fn resolved_limits(&self) -> BatchLimits {
         BatchLimits {
             operations_max: self
                 .in_flight_operations_max

@@ -210,10 +210,16 @@ table! {
         proof_parallelism: "trunkline_shards" [work = "proof"];
         /// Keys present at the last durable version.
         keys: "trunkline_keys" => keys(keys: u64);
+        /// Forks of versions that are held.
+        forks: "trunkline_forks" => forks(forks: usize);
         /// Idempotency keys of durable submissions that are remembered.
         idempotency_keys: "trunkline_idempotency_keys" => idempotency_keys(keys: usize);
         /// Leaves of the tree that are in memory.
         tree_leaves: "trunkline_tree_leaves";
+        /// Pages from whose digests the tree was opened; 0 if opening read all leaves.
+        opened_pages: "trunkline_opened_pages" => opened_pages(pages: u64);
+        /// Of the 128 slots of the tree, those whose leaves are still read back after opening.
+        slots_to_restore: "trunkline_slots_to_restore" => slots_to_restore(slots: usize);
         /// The newest version that followers can read: it is synced, and in commit mode `eager` has its root.
         synced_version: "trunkline_synced_version" => synced_version(version: u64);
         /// The oldest version that the archive of versions has; 0 without one.
@@ -233,6 +239,8 @@ table! {
         log_held_bytes: "trunkline_log_held_bytes" => log_held(bytes: u64);
         /// Bytes that the archive of versions takes on disk.
         past_bytes: "trunkline_past_bytes" => archived(bytes: u64);
+        /// Bytes that forks of versions take in memory.
+        fork_bytes: "trunkline_fork_bytes" => fork_bytes(bytes: u64);
         /// Bytes that the latest state of the tree takes in memory.
         tree_bytes: "trunkline_tree_bytes";
         /// Bytes of resident memory of the whole process; 0 where the system does not report it.
@@ -252,6 +260,8 @@ table! {
         refused: "trunkline_refused_total";
         /// Submissions that took the state of an older version back.
         reverts: "trunkline_reverts_total" => reverted();
+        /// Forks that were committed.
+        fork_commits: "trunkline_fork_commits_total" => fork_committed();
         /// Keys that newer keys on their paths displaced (collision policy `overwrite`).
         displaced: "trunkline_displaced_total";
         /// Versions that were pruned from the archive of versions.

@@ -50,9 +50,13 @@ impl HashStage {
     }
 
     fn hash(&mut self, group: AppliedGroup) -> Result<HashedVersion, EngineFailure> {
-        let roots = self
-            .hasher
-            .hash(group.changes, self.context.cut(Work::Hash));
+        let cut = self.context.cut(Work::Hash);
+        let forked = group.resolved.as_ref();
+        let forked = forked.and_then(|resolved| resolved.forked.as_ref());
+        let roots = match forked {
+            None => self.hasher.hash(group.changes, cut),
+            Some(forked) => self.hasher.hash_forked(group.changes, &forked.digests, cut),
+        };
         if let Some(resolved) = &group.resolved {
             check_resolved(resolved, &roots)?;
         }
@@ -67,6 +71,9 @@ impl HashStage {
             Some(given) => (self.same_record(&given.record, &roots)?, given.outcomes),
         };
         let version = self.version(record, roots, &outcomes, group.layer.replaced_bytes());
+        if let Some(kzg_root) = forked.and_then(|forked| forked.kzg_root) {
+            let _ = version.kzg_root.set(kzg_root);
+        }
         let (number, state_digest) = (version.number(), version.roots.state_digest);
         let completion = &group.pending.completion;
         completion.hashed(number, version.commit_id, state_digest);

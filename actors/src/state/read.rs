@@ -17,7 +17,7 @@ use bytes::Bytes;
 use trunkline_core::batch::BatchError;
 use trunkline_core::hash::Digest;
 use trunkline_core::store::leaves::LeafStoreError;
-use trunkline_core::tree::{Leaf, NotInMemory, Probe};
+use trunkline_core::tree::{Leaf, LeavesDiffer, NotInMemory, Probe};
 
 use super::past::PastError;
 use super::published::State;
@@ -89,6 +89,12 @@ impl ReadError {
             self,
             Self::Store(_) | Self::Past(PastError::Store(LeafStoreError::Backend(_)))
         )
+    }
+}
+
+impl From<LeavesDiffer> for ReadError {
+    fn from(error: LeavesDiffer) -> Self {
+        Self::Damaged(Arc::new(error))
     }
 }
 

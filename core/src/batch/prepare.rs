@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use bytes::Bytes;
 use rayon::ThreadPool;
 
 use super::contents::{Contents, ContentsBuilder};
@@ -14,6 +15,7 @@ use super::{
     Requirement, Write,
 };
 use crate::hash::{self, Digest, LEAF, PROVISIONAL, REVERT, SUBMISSION, ZERO};
+use crate::outcome::IdempotencyKey;
 use crate::parallel;
 use crate::params::{METADATA_BYTES_MAX, TreeParams};
 use crate::store::effect::Effect;
@@ -157,6 +159,51 @@ impl PreparedBatch {
             contents,
             operations,
             bytes,
+            ..Self::default()
+        }
+    }
+}
+
+impl PreparedBatch {
+    /// Builds a submission whose hashes are all known: effects with the hash of each value ([`ZERO`] for a delete). They
+    /// ascend strictly by key hash; their keys and values are in bounds, and `bytes` of them in all.
+    ///
+    /// ```
+    /// use trunkline_core::batch::{Batch, BatchLimits, PreparedBatch};
+    /// use trunkline_core::{hash::hash, params::TreeParams, store::effect::Effect};
+    /// let mut batch = Batch::new();
+    /// batch.put("a", "1");
+    /// let prepared = batch.prepare(&TreeParams::default(), &BatchLimits::default(), None).unwrap();
+    /// let effect = Effect { key_hash: hash(b"a"), key: b"a", change: Some(b"1") };
+    /// let effects = [(effect, hash(b"1"))].into_iter();
+    /// let same = PreparedBatch::of_hashed(effects, 2, Default::default(), Default::default());
+    /// assert_eq!((same.digest, same.writes), (prepared.digest, prepared.writes));
+    /// ```
+    pub fn of_hashed<'a>(
+        effects: impl ExactSizeIterator<Item = (Effect<'a>, Digest)>,
+        bytes: usize,
+        metadata: Bytes,
+        idempotency_key: IdempotencyKey,
+    ) -> Self {
+        let operations = effects.len();
+        let mut contents = ContentsBuilder::with_capacity(operations, bytes);
+        let mut writes = Vec::with_capacity(operations);
+        for (effect, value_hash) in effects {
+            contents.push(effect.key, effect.change);
+            writes.push(Write {
+                key_hash: effect.key_hash,
+                value_hash,
+                order: 0,
+            });
+        }
+        Self {
+            digest: submission_digest(&writes, &[], &metadata),
+            writes,
+            contents: contents.finish(),
+            operations,
+            bytes,
+            metadata,
+            idempotency_key,
             ..Self::default()
         }
     }

@@ -14,8 +14,8 @@ use crate::kzg::{Committer, Fr, G1Bytes, OpenedVersion, Slot, encode_scalar};
 use crate::params::{KEY_BYTES_MAX, ROOT_BITS, TreeParams, WIDTH, slot_of};
 use crate::record::CommitRecord;
 use crate::tree::{
-    Cursor, Leaf, LeavesDiffer, Missing, PastCursor, PastDiffers, PastSlot, Roots, SlotView,
-    TreeReader, View,
+    Cursor, Leaf, LeavesDiffer, Missing, PastCursor, PastDiffers, PastSlot, Roots, SlotView, Slots,
+    TreeFork, TreeReader, View, with_loaded,
 };
 
 /// The reason why no proof can be made of a set of keys.
@@ -145,30 +145,52 @@ impl Draft {
         keys: impl IntoIterator<Item = K>,
         leaves: impl Fn(RangeInclusive<Digest>) -> Result<Vec<Leaf>, E>,
     ) -> Result<Self, E> {
+        Self::walk_slots(
+            &reader.at(roots.version),
+            roots.version,
+            params,
+            keys,
+            leaves,
+        )
+    }
+
+    /// Works like [`Self::walk_with`] in a fork whose digests are up to date: `roots` are what [`TreeFork::roots`] returned
+    /// after its last change.
+    pub fn walk_fork<K: AsRef<[u8]>, E: From<ProveError>>(
+        fork: &TreeFork,
+        roots: &Roots,
+        params: &TreeParams,
+        keys: impl IntoIterator<Item = K>,
+        leaves: impl Fn(RangeInclusive<Digest>) -> Result<Vec<Leaf>, E>,
+    ) -> Result<Self, E> {
+        Self::walk_slots(fork, roots.version, params, keys, leaves)
+    }
+
+    fn walk_slots<K: AsRef<[u8]>, E: From<ProveError>>(
+        slots: &impl Slots,
+        version: u64,
+        params: &TreeParams,
+        keys: impl IntoIterator<Item = K>,
+        leaves: impl Fn(RangeInclusive<Digest>) -> Result<Vec<Leaf>, E>,
+    ) -> Result<Self, E> {
         let mut draft = Self {
-            version: roots.version,
+            version,
             targets: targets(params, keys)?,
             terminals: Vec::new(),
             siblings: Siblings::default(),
         };
+        let load = |page: Missing| {
+            let found = leaves(page.key_hashes())?;
+            Ok::<_, E>(page.load(&found).map_err(ProveError::from)?)
+        };
         let mut targets = std::mem::take(&mut draft.targets);
         for targets in targets.chunk_by_mut(|a, b| slot_of(&a.key_hash) == slot_of(&b.key_hash)) {
             let slot = slot_of(&targets[0].key_hash);
-            let mut loaded = Vec::new();
-            // A page that was in memory may be evicted in the meantime.
-            loop {
-                let view = reader.slot_view(roots.version, slot, &loaded);
-                let missing = missing(&view, targets);
-                if missing.is_empty() {
-                    draft.descend(view.cursor(), targets);
-                    break;
-                }
-                drop(view);
-                for page in missing {
-                    let found = leaves(page.key_hashes())?;
-                    loaded.push(page.load(&found).map_err(ProveError::from)?);
-                }
-            }
+            let key_hashes: Vec<Digest> = targets.iter().map(|target| target.key_hash).collect();
+            let missing = |view: &SlotView<'_>| missing(view, &key_hashes);
+            with_loaded(slots, slot, missing, load, |view| {
+                draft.descend(view.cursor(), targets);
+            })?;
         }
         draft.targets = targets;
         Ok(draft)
@@ -355,9 +377,11 @@ impl TopSlots<'_> {
 }
 
 /// Returns the cells that must be loaded to show whether some keys of a slot are present.
-fn missing(view: &SlotView<'_>, targets: &[Target]) -> Vec<Missing> {
-    let missing = |target: &Target| view.missing(&target.key_hash);
-    let mut missing: Vec<Missing> = targets.iter().filter_map(missing).collect();
+fn missing(view: &SlotView<'_>, key_hashes: &[Digest]) -> Vec<Missing> {
+    let missing = key_hashes
+        .iter()
+        .filter_map(|key_hash| view.missing(key_hash));
+    let mut missing: Vec<Missing> = missing.collect();
     missing.sort_unstable_by_key(Missing::page);
     missing.dedup_by_key(|missing| missing.page());
     missing

@@ -1,19 +1,21 @@
-//! Walking one slot of one version a binary level at a time, as proofs see it, independent of
+//! Walking one slot of one version, or of a fork of it, a binary level at a time, as proofs see it, independent of
 //! the memory layout. Evicted pages are loaded before, while no lock is held.
 
 use std::cell::OnceCell;
 use std::ops::RangeInclusive;
 use std::sync::RwLockReadGuard;
 
-use super::cells::Cells;
+use super::cells::{Cells, page_level};
 use super::digests::{Digests, Entry};
-use super::eviction::{LeavesDiffer, key_hashes};
+use super::eviction::{LeavesDiffer, NotInMemory, key_hashes};
 use super::fold::{fold_half, fold_leaves, halves};
+use super::fork::slot::ForkSlot;
 use super::node::{Branch, Leaf, Node, bit_of, branch_bits};
 use super::refold::{Subtree, entry_at};
 use super::versions::{LOWEST_KEPT_MAX, is_kept, lowest_kept};
 use crate::hash::{Digest, ZERO};
-use crate::params::{PATH_BITS, ROOT_BITS};
+use crate::params::{PATH_BITS, ROOT_BITS, path_of};
+use crate::store::pages_file::{SlotPages, StoredPage};
 
 /// One slot as a version saw it.
 #[derive(Debug)]
@@ -22,7 +24,10 @@ pub(crate) struct SlotView<'a> {
     digests: RwLockReadGuard<'a, Digests>,
     version: u64,
     bits: u32,
+    /// Pages that were loaded, ascending by node.
     loaded: &'a [Loaded],
+    /// The changes of a fork on top of the version.
+    forked: Option<&'a ForkSlot>,
     /// Cells that changed since the version, as it saw them: restored when a cursor gets there.
     restored: OnceCell<Box<Restored>>,
     /// The changes since the version, by the lowest kept node above them: looked up when a cursor gets there.
@@ -69,6 +74,38 @@ pub(crate) struct Loaded {
     node: Node,
 }
 
+/// A version, or a fork of one, whose slots can be viewed.
+pub(crate) trait Slots {
+    /// Returns one slot, with pages that were loaded for it, ascending by node. Both halves of the slot stay locked while
+    /// the view lives.
+    fn slot_view<'a>(&'a self, slot: usize, loaded: &'a [Loaded]) -> SlotView<'a>;
+}
+
+/// Does work with the view of a slot, once everything is loaded that is missing in the view for it. No lock is held while
+/// pages are loaded.
+pub(crate) fn with_loaded<T, E>(
+    slots: &impl Slots,
+    slot: usize,
+    missing: impl Fn(&SlotView<'_>) -> Vec<Missing>,
+    load: impl Fn(Missing) -> Result<Loaded, E>,
+    work: impl FnOnce(&SlotView<'_>) -> T,
+) -> Result<T, E> {
+    let mut loaded = Vec::new();
+    // A page that was in memory may be evicted in the meantime.
+    loop {
+        let view = slots.slot_view(slot, &loaded);
+        let missing = missing(&view);
+        if missing.is_empty() {
+            return Ok(work(&view));
+        }
+        drop(view);
+        for page in missing {
+            loaded.push(load(page)?);
+        }
+        loaded.sort_unstable_by_key(|loaded: &Loaded| loaded.page);
+    }
+}
+
 /// A restored cell, in a list that grows behind shared references.
 #[derive(Debug)]
 struct Restored {
@@ -91,19 +128,95 @@ impl<'a> SlotView<'a> {
             version,
             bits,
             loaded,
+            forked: None,
             restored: OnceCell::new(),
             subtrees: [const { OnceCell::new() }; LOWEST_KEPT_MAX],
         }
     }
 
+    /// Shows a fork of the version instead, if it has changes. They are ignored where the fork has another directory: it
+    /// stands on a version that was retired, and what it shows is meaningless.
+    pub(super) fn forked(self, forked: Option<&'a ForkSlot>) -> Self {
+        let forked = forked.filter(|forked| forked.bits == self.bits);
+        Self { forked, ..self }
+    }
+
+    /// Returns the bits of the directory.
+    pub(super) fn bits(&self) -> u32 {
+        self.bits
+    }
+
+    /// Returns the binary depth of a cell.
+    pub(super) fn depth(&self) -> u32 {
+        ROOT_BITS + self.bits
+    }
+
+    /// Returns the entry of a node of the heap.
+    pub(super) fn entry(&self, node: u32) -> Entry {
+        let forked = self.forked.and_then(|forked| forked.entry(node));
+        forked.unwrap_or_else(|| self.entry_below(node))
+    }
+
     /// Returns the entry of a node of the heap as the version saw it.
-    fn entry(&self, node: u32) -> Entry {
+    fn entry_below(&self, node: u32) -> Entry {
+        if let Some(leaves) = self.loaded_leaves(node) {
+            return fold_leaves(&leaves, ROOT_BITS + node.ilog2()).into();
+        }
         let (cells, digests, version) = (&self.cells, &self.digests, self.version);
         let refolded = match is_kept(node) || !digests.is_after(version) {
             true => None,
             false => self.subtree(node).entry(cells, digests, version, node),
         };
         refolded.unwrap_or_else(|| entry_at(cells, digests, version, node))
+    }
+
+    /// Returns the directory of the version, without its pages.
+    pub(super) fn no_pages(&self) -> SlotPages {
+        SlotPages {
+            bits: self.bits as u8,
+            level: page_level(self.bits) as u8,
+            pages: Vec::new(),
+        }
+    }
+
+    /// Adds the pages of the version below a node of the heap, in path order: those that are evicted as they are.
+    pub(super) fn add_pages(
+        &self,
+        node: u32,
+        pages: &mut Vec<StoredPage>,
+    ) -> Result<(), NotInMemory> {
+        let levels_above = page_level(self.bits) - node.ilog2();
+        let leaves = match self.cells.evicted_leaves(node) {
+            Some(leaves) => leaves,
+            None if levels_above > 0 => {
+                self.add_pages(2 * node, pages)?;
+                return self.add_pages(2 * node + 1, pages);
+            }
+            None => self.count_leaves(node)?,
+        };
+        let digest = match leaves {
+            0 => ZERO,
+            _ => self.entry(node).digest,
+        };
+        let levels_above = levels_above as u8;
+        pages.push(StoredPage {
+            levels_above,
+            leaves,
+            digest,
+        });
+        Ok(())
+    }
+
+    /// Returns how many leaves of the version are below a node of the heap.
+    fn count_leaves(&self, node: u32) -> Result<u32, NotInMemory> {
+        let subtree = self.subtree(node);
+        let below = self.bits - node.ilog2();
+        let cells = (node << below..(node + 1) << below).map(|cell| cell - (1 << self.bits));
+        let count = |cell| match subtree.leaves(cell) {
+            Some(leaves) => Ok(leaves.len()),
+            None => self.cells.leaf_count(cell, self.bits),
+        };
+        Ok(cells.map(count).sum::<Result<usize, _>>()? as u32)
     }
 
     /// Returns a cursor at the top of the slot.
@@ -118,7 +231,21 @@ impl<'a> SlotView<'a> {
 
     /// Returns the page in which the path to a key hash ends, if it has leaves and they must be loaded.
     pub(crate) fn missing(&self, key_hash: &Digest) -> Option<Missing> {
-        let page = self.last_page(key_hash)?;
+        self.missing_page(self.last_page(key_hash)?)
+    }
+
+    /// Returns the pages of some cells that must be loaded.
+    pub(super) fn missing_of(&self, cells: impl Iterator<Item = u32>) -> Vec<Missing> {
+        let pages = cells.filter_map(|cell| self.page_of((1 << self.bits) + cell));
+        let mut pages: Vec<u32> = pages.collect();
+        pages.sort_unstable();
+        pages.dedup();
+        let missing = pages.into_iter().filter_map(|page| self.missing_page(page));
+        missing.collect()
+    }
+
+    /// Returns an evicted page, unless it was loaded.
+    fn missing_page(&self, page: u32) -> Option<Missing> {
         if self.loaded(page).is_some() {
             return None;
         }
@@ -126,9 +253,18 @@ impl<'a> SlotView<'a> {
         Some(Missing {
             page,
             depth: ROOT_BITS + level,
-            digest: self.entry(page).digest,
+            digest: self.entry_below(page).digest,
             paths: self.cells.paths(page - (1 << level), level),
         })
+    }
+
+    /// Returns the evicted page that a node of the heap is the top of, or lies in.
+    fn page_of(&self, node: u32) -> Option<u32> {
+        if self.cells.evicted().places == 0 {
+            return None;
+        }
+        let mut upwards = std::iter::successors(Some(node), |node| (*node > 1).then_some(node / 2));
+        upwards.find(|node| self.cells.is_evicted_page(*node))
     }
 
     /// Returns the evicted page of a key hash, or that of the only leaf of a subtree on the path to it; `None` if the
@@ -157,14 +293,46 @@ impl<'a> SlotView<'a> {
 
     /// Returns a page that was loaded by its node in the heap.
     fn loaded(&self, page: u32) -> Option<&Node> {
-        let mut loaded = self.loaded.iter();
-        Some(&loaded.find(|loaded| loaded.page == page)?.node)
+        let place = self
+            .loaded
+            .binary_search_by_key(&page, |loaded| loaded.page);
+        Some(&self.loaded[place.ok()?].node)
     }
 
-    /// Returns the subtree below a heap node at the depth of the cells, which is in memory.
+    /// Returns the leaves below a node of the heap that is or lies in an evicted page, if the page was loaded.
+    fn loaded_leaves(&self, node: u32) -> Option<Vec<Leaf>> {
+        if self.loaded.is_empty() {
+            return None;
+        }
+        let page = self.page_of(node)?;
+        let mut leaves = Vec::new();
+        self.loaded(page)?.collect_leaves(&mut leaves);
+        let level = node.ilog2();
+        let paths = self.cells.paths(node - (1 << level), level);
+        leaves.retain(|leaf| paths.contains(&path_of(&leaf.key_hash)));
+        Some(leaves)
+    }
+
+    /// Returns the subtree of a cell, which is in memory or was loaded.
+    pub(super) fn cell(&self, cell: u32) -> &Node {
+        self.node((1 << self.bits) + cell)
+    }
+
+    /// Loads the leaves of keys that are looked up next.
+    pub(super) fn read_ahead<'k>(&self, key_hashes: impl Iterator<Item = &'k Digest> + Clone) {
+        self.cells.look_ahead(key_hashes);
+    }
+
+    /// Returns the subtree below a heap node at the depth of the cells, which is in memory or was loaded.
     fn node(&self, heap_node: u32) -> &Node {
         let cell = heap_node - (1 << self.bits);
-        let changed = self.subtree(heap_node).leaves(cell);
+        if let Some(node) = self.forked.and_then(|forked| forked.cell(cell)) {
+            return node;
+        }
+        let changed = match self.cells.is_after(self.version) {
+            true => self.subtree(heap_node).leaves(cell),
+            false => None,
+        };
         match self.cells.node(cell, self.bits) {
             Some(node) if changed.is_none() => node,
             _ => self.restored(cell, changed),
@@ -175,10 +343,11 @@ impl<'a> SlotView<'a> {
     fn restored(&self, cell: u32, changed: Option<&[Leaf]>) -> &Node {
         let paths = self.cells.paths(cell, self.bits);
         let restore = || {
-            let present = match changed {
-                Some(_) => Vec::new(),
-                None => self.cells.present_leaves(&paths).unwrap_or_default(),
+            let present = || {
+                let loaded = self.loaded_leaves((1 << self.bits) + cell);
+                loaded.unwrap_or_else(|| self.cells.present_leaves(&paths).unwrap_or_default())
             };
+            let present = changed.is_none().then(present).unwrap_or_default();
             let leaves = changed.unwrap_or(&present);
             Box::new(Restored {
                 cell,
@@ -245,11 +414,14 @@ impl<'a> Cursor<'a> {
         let Position::Heap(node) = self.place else {
             return self;
         };
-        if let Some(found) = self.slot.loaded(node) {
-            return self.with_node(found, self.depth);
-        }
-        if self.slot.cells.is_evicted_page(node) {
-            return self.with(Position::Evicted(node), self.depth);
+        let forked = self.slot.forked.and_then(|forked| forked.entry(node));
+        if forked.is_none() {
+            if let Some(found) = self.slot.loaded(node) {
+                return self.with_node(found, self.depth);
+            }
+            if self.slot.cells.is_evicted_page(node) {
+                return self.with(Position::Evicted(node), self.depth);
+            }
         }
         match node >> self.slot.bits {
             0 => self,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::cells::Cells;
 use super::digests::{Digests, Scratch};
 use super::dirty::{Dirty, DirtyCell};
+use super::fork::ForkDigests;
 use super::{Shared, read, write};
 use crate::hash::{Digest, INNER, ZERO, pair};
 use crate::parallel::{each, shards_for};
@@ -114,6 +115,28 @@ impl TreeHasher {
         changes: SealedChanges,
         pool: Option<(&rayon::ThreadPool, usize)>,
     ) -> Roots {
+        self.hash_with(changes, None, pool)
+    }
+
+    /// Works like [`Self::hash`] for a version whose changes are those of a fork of the version before it: takes over the
+    /// digests that the fork has computed, slot by slot where they are all there, and computes the others.
+    ///
+    /// The digests of a fork of any other state make a tree of wrong digests.
+    pub fn hash_forked(
+        &mut self,
+        changes: SealedChanges,
+        forked: &ForkDigests,
+        pool: Option<(&rayon::ThreadPool, usize)>,
+    ) -> Roots {
+        self.hash_with(changes, Some(forked), pool)
+    }
+
+    fn hash_with(
+        &mut self,
+        changes: SealedChanges,
+        forked: Option<&ForkDigests>,
+        pool: Option<(&rayon::ThreadPool, usize)>,
+    ) -> Roots {
         let (shared, version) = (&self.shared, changes.version);
         let slots: Vec<(&Dirty, &[DirtyCell])> = changes.dirty.iter().flat_map(slots_of).collect();
         let count = shards_for(pool).min(WIDTH);
@@ -126,7 +149,11 @@ impl TreeHasher {
             for (dirty, cells) in *slots {
                 let slot = usize::from(cells[0].slot);
                 let bits = u32::from(changes.bits[slot]);
-                write(&shared.slots[slot].digests).update(version, bits, cells, dirty, scratch);
+                let mut digests = write(&shared.slots[slot].digests);
+                let forked = forked.and_then(|forked| forked.of_slot(slot, bits));
+                if !forked.is_some_and(|forked| digests.install(version, bits, cells, forked)) {
+                    digests.update(version, bits, cells, dirty, scratch);
+                }
             }
         });
         for (_, cells) in slots {

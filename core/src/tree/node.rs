@@ -305,6 +305,14 @@ impl Node {
         }
     }
 
+    /// Returns the number of leaves below.
+    pub(super) fn leaves(&self) -> usize {
+        match self {
+            Self::Block(block) => block.len(),
+            Self::Branch(branch) => branch.count as usize,
+        }
+    }
+
     /// Appends all leaves below, in path order.
     pub(super) fn collect_leaves(&self, leaves: &mut Vec<Leaf>) {
         match self {

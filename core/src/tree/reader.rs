@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::cells::cell_of;
-use super::{Leaf, Loaded, NotInMemory, Shared, SlotView, write};
+use super::cursor::{Loaded, SlotView, Slots};
+use super::{Leaf, NotInMemory, Shared, write};
 use crate::hash::Digest;
 use crate::params::{WIDTH, slot_of};
 
@@ -178,16 +179,36 @@ impl TreeReader {
         }
     }
 
-    /// Returns one slot as a version saw it, with cells that had to be loaded for it; both halves stay locked
+    /// Returns one slot as a version saw it, with pages that had to be loaded for it; both halves stay locked
     /// while the view lives.
-    pub(crate) fn slot_view<'a>(
+    pub(super) fn slot_view<'a>(
         &'a self,
         version: u64,
         slot: usize,
         loaded: &'a [Loaded],
     ) -> SlotView<'a> {
-        let slot_shared = &self.shared.slots[slot % WIDTH];
-        SlotView::new(slot_shared.cells(), slot_shared.digests(), version, loaded)
+        let shared = &self.shared.slots[slot % WIDTH];
+        SlotView::new(shared.cells(), shared.digests(), version, loaded)
+    }
+
+    /// Returns a version, to view its slots.
+    pub(crate) fn at(&self, version: u64) -> AtVersion<'_> {
+        AtVersion {
+            reader: self,
+            version,
+        }
+    }
+}
+
+/// A version of the tree.
+pub(crate) struct AtVersion<'r> {
+    reader: &'r TreeReader,
+    version: u64,
+}
+
+impl Slots for AtVersion<'_> {
+    fn slot_view<'a>(&'a self, slot: usize, loaded: &'a [Loaded]) -> SlotView<'a> {
+        self.reader.slot_view(self.version, slot, loaded)
     }
 }
 

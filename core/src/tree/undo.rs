@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use super::node::{Leaf, position_of, precedes};
+use super::node::{Leaf, Node, position_of, precedes};
 use crate::hash::Digest;
 use crate::params::path_of;
 
@@ -54,13 +54,25 @@ impl Record {
             (Err(_), None) => {}
         }
     }
+
+    /// Takes back what `version` did to the leaf, below a node at `depth`. Returns by how many leaves that grew.
+    pub(super) fn roll_back(&self, node: &mut Node, depth: u32, version: u64) -> i64 {
+        let block = node.block_mut(&self.key_hash, depth);
+        let mut leaves = block.take();
+        let before = leaves.len() as i64;
+        self.put_back(&mut leaves);
+        let gained = leaves.len() as i64 - before;
+        block.replace(leaves, version);
+        node.rebalance(&self.key_hash, depth, version, gained);
+        gained
+    }
 }
 
 /// Bytes that a version keeps for each leaf that it changed: a record, in a list that is two thirds full.
 pub(super) const RECORD_BYTES: usize = size_of::<Record>() * 3 / 2;
 
 /// The records of one version.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Item {
     version: u64,
     /// Ascending by key hash, each once, up to `accepted`; then those of the submission that is being
@@ -95,7 +107,7 @@ impl Item {
 }
 
 /// The records of all versions that a reader may still look back across, oldest first.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Undo {
     items: VecDeque<Item>,
     /// Emptied lists of retired versions, for those to come: freeing and faulting in the same memory

@@ -1,254 +1,21 @@
-//! A tree within a budget, compared with one without: whatever is evicted and restored, both show the same.
+//! Pages that leave memory and come back.
 
-use std::cell::Cell;
-use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use rayon::ThreadPoolBuilder;
 use trunkline_core::batch::{PreparedBatch, Requirement};
 use trunkline_core::outcome::Refusal;
 use trunkline_core::params::CollisionPolicy;
-use trunkline_core::proof::{Claim, Draft, ProveError};
-use trunkline_core::tree::{self, BuildError, Leaf, LeavesDiffer, NotInMemory, Probe, TreeWriter};
+use trunkline_core::proof::{Draft, ProveError};
+use trunkline_core::tree::{self, BuildError, Leaf, NotInMemory};
 use trunkline_testkit::keys::number_key;
 use trunkline_testkit::naive::{self, Hash, Key};
 use trunkline_testkit::states::{keys_in_slot, plain};
-use trunkline_testkit::tree::{
-    HashedOp, Seen, State, Twin, expected_leaves, many_near, pick, prepared, random_ops,
-};
+use trunkline_testkit::tree::{State, Twin, many_near, pick, prepared, random_ops};
 
-use crate::support::{model_proof, of_version};
-
-/// Fewer bytes than any tree needs.
-const NOTHING: u64 = 1;
-
-/// A tree whose cold leaves are evicted, and a twin that keeps all of its own. The leaf store has at each version what
-/// the twin had.
-struct Pair {
-    twin: Twin,
-    writer: TreeWriter,
-    hasher: tree::TreeHasher,
-    /// The state of every version, readable or not.
-    history: Vec<State>,
-    covered: u64,
-    restored: u64,
-    /// The version at which the tree was built.
-    built: u64,
-    /// The number of probes with a clear result.
-    clear: Cell<u64>,
-    /// The number of shards of a submission, unlike the twin's.
-    shards: usize,
-    pool: ThreadPool,
-}
-
-impl Pair {
-    fn new(policy: CollisionPolicy) -> Self {
-        let twin = Twin::new(policy);
-        let (writer, hasher) = built(policy, &State::new(), 0);
-        Self {
-            history: vec![State::new()],
-            twin,
-            writer,
-            hasher,
-            covered: 0,
-            restored: 0,
-            built: 0,
-            clear: Cell::default(),
-            shards: 1,
-            pool: ThreadPoolBuilder::new().num_threads(2).build().unwrap(),
-        }
-    }
-
-    /// Restores the pages that a batch touches, from the store as of a version that a reader may see.
-    fn restore(&mut self, batch: &PreparedBatch, view: u64) -> Result<(), LeavesDiffer> {
-        for run in self.writer.pages_to_load([batch]) {
-            let leaves = stored(&self.history[view as usize], run.key_hashes(), self.covered);
-            self.restored += self.writer.restore(&run, &leaves)?;
-        }
-        Ok(())
-    }
-
-    fn submit(&mut self, ops: &[HashedOp], view: u64) {
-        let batch = prepared(ops);
-        self.restore(&batch, view).unwrap();
-        let pool = Some((&self.pool, self.shards));
-        let applied = self.writer.apply_on(pool, &batch, self.twin.version);
-        assert_eq!(applied, self.twin.submit(ops));
-        assert_eq!(self.writer.key_count(), self.twin.writer.key_count());
-    }
-
-    fn put_all(&mut self, keys: &[Hash], value: u8) {
-        let ops: Vec<HashedOp> = keys.iter().map(|key| (*key, Some([value; 32]))).collect();
-        self.submit(&ops, self.covered);
-    }
-
-    fn delete_all(&mut self, keys: &[Hash]) {
-        let ops: Vec<HashedOp> = keys.iter().map(|key| (*key, None)).collect();
-        self.submit(&ops, self.covered);
-    }
-
-    fn seal(&mut self) {
-        let sealed = self.writer.seal(self.twin.version);
-        let roots = self.hasher.hash(sealed, Some((&self.pool, self.shards)));
-        assert_eq!(roots, self.twin.seal());
-        self.history.push(self.twin.present.clone());
-        self.history.truncate(self.twin.version as usize);
-    }
-
-    /// Notes that the store has everything up to a version, and that no reader looks at older ones.
-    fn cover(&mut self, covered: u64) {
-        self.covered = covered;
-        self.writer.reader().retire(covered);
-        self.twin.retire(covered);
-    }
-
-    /// Notes that everything up to the last version is in the store, and evicts as much as possible.
-    fn evict_all(&mut self) -> u64 {
-        self.cover(self.twin.version - 1);
-        self.writer.evict(self.covered, usize::MAX)
-    }
-
-    /// Returns the state in which leaves of a version are looked up: one between `covered` and the version.
-    fn view(&self, rng: &mut StdRng, version: u64) -> &State {
-        &self.history[rng.random_range(self.covered..=version) as usize]
-    }
-
-    fn check(&self, rng: &mut StdRng, keys: &[Key]) {
-        for seen in self.twin.seen.values() {
-            self.check_gets(rng, seen, keys);
-            self.check_glances(seen, keys);
-            self.check_walk(rng, seen);
-            let keys: BTreeSet<Key> = (0..6).map(|_| pick(rng, keys).clone()).collect();
-            self.check_proof(rng, seen, &keys.into_iter().collect::<Vec<_>>());
-        }
-        self.check_memory();
-    }
-
-    fn check_gets(&self, rng: &mut StdRng, seen: &Seen, keys: &[Key]) {
-        let version = seen.roots.version;
-        for key in keys {
-            let key_hash = naive::hash_key(&plain(), key);
-            let expected = seen.state.get(&key_hash).map(|(value, _)| *value);
-            let found = match self.writer.reader().get(version, &key_hash) {
-                Ok(leaf) => leaf.map(|leaf| self.checked(&leaf, version)),
-                Err(NotInMemory) => self.view(rng, version).get(&key_hash).map(|leaf| leaf.0),
-            };
-            assert_eq!(found, expected);
-        }
-    }
-
-    /// Checks that the result of a probe holds at every version that it covers.
-    fn check_glances(&self, seen: &Seen, keys: &[Key]) {
-        let version = seen.roots.version;
-        let key_hashes = keys.iter().map(|key| naive::hash_key(&plain(), key));
-        for key_hash in key_hashes.chain(seen.state.keys().copied()) {
-            let then = match self.writer.reader().probe(version, &key_hash) {
-                Probe::Absent => {
-                    assert!(!seen.state.contains_key(&key_hash));
-                    version..version
-                }
-                Probe::UnchangedSince(since) => since.max(self.built)..version,
-                Probe::Unknown => continue,
-            };
-            self.clear.set(self.clear.get() + 1);
-            let value = |state: &State| state.get(&key_hash).map(|leaf| leaf.0);
-            for then in then {
-                let then = &self.history[then as usize];
-                assert_eq!(value(then), value(&seen.state));
-            }
-        }
-    }
-
-    /// Returns the value hash of a leaf. Its origin must not be later than any view of its readers or than the version
-    /// itself, and the key must have had this value then.
-    fn checked(&self, leaf: &Leaf, version: u64) -> Hash {
-        assert!(leaf.origin <= version);
-        let then = &self.history.get(leaf.origin as usize);
-        let then = then.unwrap_or(&self.twin.present).get(&leaf.key_hash);
-        assert_eq!(then.map(|then| then.0), Some(leaf.value_hash));
-        leaf.value_hash
-    }
-
-    fn check_walk(&self, rng: &mut StdRng, seen: &Seen) {
-        let version = seen.roots.version;
-        let reader = self.writer.reader();
-        let mut leaves = Vec::new();
-        let mut from = Some([0; 32]);
-        while let Some(start) = from {
-            let (found, next) = reader.leaves_from(version, &start);
-            match found {
-                Ok(found) => leaves.extend(found),
-                Err(NotInMemory) => {
-                    let in_store = stored(self.view(rng, version), start..=[0xff; 32], 0);
-                    let before_next = |leaf: &Leaf| next.is_none_or(|next| leaf.key_hash < next);
-                    leaves.extend(in_store.into_iter().filter(before_next));
-                }
-            }
-            from = next;
-        }
-        let hashes = |leaves: Vec<Leaf>| -> Vec<(Hash, Hash)> {
-            let hashes = |leaf: &Leaf| (leaf.key_hash, leaf.value_hash);
-            leaves.iter().map(hashes).collect()
-        };
-        assert_eq!(hashes(leaves), hashes(expected_leaves(&seen.state)));
-    }
-
-    fn check_proof(&self, rng: &mut StdRng, seen: &Seen, keys: &[Key]) {
-        let view = self.view(rng, seen.roots.version);
-        let from_store = |range| Ok::<_, ProveError>(stored(view, range, 0));
-        let reader = self.writer.reader();
-        let draft = Draft::walk_with(&reader, &seen.roots, &plain(), keys, from_store).unwrap();
-        let claim = |leaf: Option<&Leaf>| {
-            leaf.map_or(Claim::Absent, |leaf| Claim::PresentHash(leaf.value_hash))
-        };
-        let claims = draft.entries().map(|(_, leaf)| claim(leaf)).collect();
-        let top = draft.hash_top(&seen.roots);
-        assert_eq!(
-            of_version(&plain(), draft.finish(claims, None, top)),
-            model_proof(&plain(), seen, keys)
-        );
-    }
-
-    /// Checks that the count of leaves in memory is the number of leaves found there.
-    fn check_memory(&self) {
-        let reader = self.writer.reader();
-        let here = |key: &&Hash| reader.get(self.twin.version, key).is_ok();
-        let here = self.twin.present.keys().filter(here).count() as u64;
-        let memory = self.writer.memory();
-        assert_eq!(memory.leaves, here);
-        assert!(memory.bytes >= 128 * 89 + 72 * here);
-    }
-}
-
-fn stored(state: &State, range: RangeInclusive<Hash>, origin: u64) -> Vec<Leaf> {
-    let leaf = |(key_hash, (value_hash, _)): (&Hash, &(Hash, u64))| Leaf {
-        key_hash: *key_hash,
-        value_hash: *value_hash,
-        origin,
-    };
-    state.range(range).map(leaf).collect()
-}
-
-fn built(policy: CollisionPolicy, state: &State, origin: u64) -> (TreeWriter, tree::TreeHasher) {
-    let pool = ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-    let leaves = |range| Ok::<_, std::convert::Infallible>(stored(state, range, origin));
-    tree::build_within(NOTHING, Some(&pool), policy, leaves).unwrap()
-}
-
-/// Returns keys that can be read, and hashes near theirs that make the tree deep.
-fn pool(rng: &mut StdRng) -> (Vec<Key>, Vec<Hash>) {
-    let keys: Vec<Key> = (0..60).map(number_key).collect();
-    let mut hashes: Vec<Hash> = keys.iter().map(|key| naive::plain(key)).collect();
-    for (place, bits) in [(0, 7), (1, 7), (2, 14), (3, 24), (5, 55), (6, 56)] {
-        let count = if bits < 55 { 40 } else { 12 };
-        let base = hashes[place];
-        hashes.extend(many_near(rng, &base, bits, count));
-    }
-    hashes.extend(many_near(rng, &[0; 32], 0, 60));
-    (keys, hashes)
-}
+use crate::pair::{NOTHING, Pair, built, pool, stored};
 
 fn random_run(seed: u64, policy: CollisionPolicy, shards: usize) {
     let mut rng = StdRng::seed_from_u64(seed);
@@ -270,10 +37,15 @@ fn random_run(seed: u64, policy: CollisionPolicy, shards: usize) {
         pair.cover(covered);
         evicted += pair.writer.evict(covered, *pick(&mut rng, &[0, 50, 5000]));
         pair.check(&mut rng, &keys);
+        pair.check_forks(&mut rng, &keys, &hashes);
+        if step % 3 == 0 {
+            pair.commit_fork(&mut rng, &hashes);
+            pair.check(&mut rng, &keys);
+        }
     }
     let (restored, clear) = (pair.restored, pair.clear.get());
     assert!(evicted > 60 && restored > 30, "{evicted}, {restored}");
-    assert!(clear > 1_000, "{clear}");
+    assert!(clear > 1_000 && pair.forks > 5, "{clear}, {}", pair.forks);
 }
 
 #[test]
@@ -313,12 +85,15 @@ fn directories_double_around_evicted_pages_and_halve() {
         pair.seal();
         assert!(pair.evict_all() > 0);
         pair.check(&mut rng, &keys);
+        pair.check_forks(&mut rng, &keys, &hashes);
+        pair.commit_fork(&mut rng, &hashes[..20]);
     }
     for some in hashes.chunks(90) {
         pair.delete_all(some);
         pair.seal();
         pair.evict_all();
         pair.check(&mut rng, &keys);
+        pair.check_forks(&mut rng, &keys, &hashes);
     }
     assert_eq!(pair.writer.key_count(), 0);
     assert!(pair.writer.memory().bytes < 128 * 97 * 4);
@@ -363,6 +138,7 @@ fn old_versions_are_proven_while_cells_next_to_what_changed_are_away() {
             pair.submit(&ops, pair.covered);
             pair.seal();
             pair.check(&mut rng, &keys);
+            pair.check_forks(&mut rng, &keys, &hashes);
         }
     }
 }

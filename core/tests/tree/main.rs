@@ -2,6 +2,7 @@
 
 #![cfg(feature = "state")]
 
+mod pair;
 mod support;
 
 mod applied;
@@ -9,6 +10,7 @@ mod collision_policy;
 mod digests;
 mod drafts;
 mod eviction;
+mod forks;
 mod hashing;
 mod history_independence;
 mod old_versions;
@@ -16,3 +18,4 @@ mod probe;
 mod readers;
 mod refusals;
 mod shards;
+mod stored;

@@ -2,6 +2,7 @@
 
 mod admin;
 mod feed;
+mod preview;
 mod proofs;
 mod range;
 mod read;

@@ -13,8 +13,8 @@ use crate::backend::Backend;
 use crate::error::{Code, ServiceError};
 use crate::observe::request::{record_sequence, record_version};
 use crate::proto::{
-    Applied, CoveringRoot, Refused, Reverted, SubmitReply, SubmitRequest, Wait, operation, outcome,
-    requirement,
+    self, Applied, CoveringRoot, Operation, Refused, Reverted, SubmitReply, SubmitRequest, Wait,
+    operation, outcome, requirement,
 };
 
 impl Api {
@@ -32,7 +32,11 @@ impl Api {
         let engine = self.backend.writer()?;
         let level = level(request.wait, request.followers, &self.backend)?;
         let followers = request.followers as usize;
-        let batch = batch(&request)?;
+        let mut batch = batch(&request.operations, &request.requirements)?;
+        if !request.metadata.is_empty() {
+            batch.metadata(request.metadata.clone());
+        }
+        batch.idempotency_key(idempotency_key(&request.idempotency_key)?);
         let bytes = batch.bytes();
         // Keys and values were copied; the message need not wait for the disk.
         drop(request);
@@ -141,24 +145,25 @@ pub(super) fn level(wait: i32, followers: u32, backend: &Backend) -> Result<Wait
     }
 }
 
-fn batch(request: &SubmitRequest) -> Result<Batch, ServiceError> {
-    let bytes = request
-        .operations
-        .iter()
-        .map(|operation| match &operation.kind {
-            Some(operation::Kind::Put(put)) => put.key.len() + put.value.len(),
-            Some(operation::Kind::Delete(key)) => key.len(),
-            None => 0,
-        });
-    let mut batch = Batch::with_capacity(request.operations.len(), bytes.sum());
-    for (place, operation) in request.operations.iter().enumerate() {
+/// Returns the batch of some operations and requirements.
+pub(super) fn batch(
+    operations: &[Operation],
+    requirements: &[proto::Requirement],
+) -> Result<Batch, ServiceError> {
+    let bytes = operations.iter().map(|operation| match &operation.kind {
+        Some(operation::Kind::Put(put)) => put.key.len() + put.value.len(),
+        Some(operation::Kind::Delete(key)) => key.len(),
+        None => 0,
+    });
+    let mut batch = Batch::with_capacity(operations.len(), bytes.sum());
+    for (place, operation) in operations.iter().enumerate() {
         match &operation.kind {
             Some(operation::Kind::Put(put)) => batch.put(&put.key, &put.value),
             Some(operation::Kind::Delete(key)) => batch.delete(key),
             None => return Err(empty("operation", place)),
         };
     }
-    for (place, requirement) in request.requirements.iter().enumerate() {
+    for (place, requirement) in requirements.iter().enumerate() {
         let kind = match &requirement.kind {
             Some(requirement::Kind::Absent(_)) => Requirement::Absent,
             Some(requirement::Kind::Value(value)) => Requirement::value(value),
@@ -167,10 +172,6 @@ fn batch(request: &SubmitRequest) -> Result<Batch, ServiceError> {
         };
         batch.require(&requirement.key, kind);
     }
-    if !request.metadata.is_empty() {
-        batch.metadata(request.metadata.clone());
-    }
-    batch.idempotency_key(idempotency_key(&request.idempotency_key)?);
     Ok(batch)
 }
 
@@ -194,8 +195,8 @@ fn empty(part: &str, place: usize) -> ServiceError {
     ServiceError::new(Code::InvalidRequest, message)
 }
 
-fn hashed(hashed: Hashed) -> crate::proto::Hashed {
-    crate::proto::Hashed {
+fn hashed(hashed: Hashed) -> proto::Hashed {
+    proto::Hashed {
         version: hashed.version,
         commit_id: Bytes::copy_from_slice(&hashed.commit_id),
         state_digest: Bytes::copy_from_slice(&hashed.state_digest),
@@ -223,7 +224,7 @@ fn covering(version: u64, kzg_root: [u8; 48]) -> CoveringRoot {
     }
 }
 
-fn outcome_of(outcome: Outcome) -> crate::proto::Outcome {
+pub(super) fn outcome_of(outcome: Outcome) -> proto::Outcome {
     let kind = match outcome {
         Outcome::Applied { displaced } => outcome::Kind::Applied(Applied { displaced }),
         Outcome::Reverted { commit_id } => outcome::Kind::Reverted(Reverted {
@@ -241,5 +242,5 @@ fn outcome_of(outcome: Outcome) -> crate::proto::Outcome {
             })
         }
     };
-    crate::proto::Outcome { kind: Some(kind) }
+    proto::Outcome { kind: Some(kind) }
 }

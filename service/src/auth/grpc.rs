@@ -29,10 +29,9 @@ pub fn grpc_need(path: &str) -> Option<Need> {
         }
         "trunkline.service.v1.Trunkline" => match method {
             "Submit" => Scope::Write,
-            "Get" | "Range" | "Prove" | "GetRoot" | "ListVersions" | "ProveAncestor"
-            | "ProveConsistency" | "ProveSubmission" | "ProveAudit" | "Feed" | "GetStatus" => {
-                Scope::Read
-            }
+            "Preview" | "Get" | "Range" | "Prove" | "GetRoot" | "ListVersions"
+            | "ProveAncestor" | "ProveConsistency" | "ProveSubmission" | "ProveAudit" | "Feed"
+            | "GetStatus" => Scope::Read,
             _ => Scope::Admin,
         },
         _ if service.starts_with("trunkline.") => Scope::Admin,

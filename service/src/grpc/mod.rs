@@ -86,6 +86,13 @@ impl Trunkline for Handlers {
         unary!(self, request, submit)
     }
 
+    async fn preview(
+        &self,
+        request: Request<proto::PreviewRequest>,
+    ) -> Result<Response<proto::PreviewReply>, Status> {
+        unary!(self, request, preview)
+    }
+
     async fn get(
         &self,
         request: Request<proto::GetRequest>,

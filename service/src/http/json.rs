@@ -201,6 +201,70 @@ impl SubmitRequest {
     }
 }
 
+/// Batches to try.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PreviewRequest {
+    /// Applied in order, each on top of those before it.
+    batches: Vec<PreviewBatch>,
+    /// A version in memory to apply them to. Without it: the newest durable one.
+    #[serde(default)]
+    version: u64,
+}
+
+/// A batch to try.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PreviewBatch {
+    /// In order: the last write to a key wins.
+    #[serde(default)]
+    operations: Vec<Operation>,
+    #[serde(default)]
+    requirements: Vec<Requirement>,
+}
+
+impl PreviewRequest {
+    pub(super) fn message(self) -> Result<proto::PreviewRequest, ServiceError> {
+        let batches = self.batches.into_iter().map(|batch| {
+            let operations = batch.operations.into_iter().map(Operation::message);
+            let requirements = batch.requirements.into_iter().map(Requirement::message);
+            Ok(proto::PreviewBatch {
+                operations: operations.collect::<Result<_, ServiceError>>()?,
+                requirements: requirements.collect::<Result<_, ServiceError>>()?,
+            })
+        });
+        Ok(proto::PreviewRequest {
+            batches: batches.collect::<Result<_, ServiceError>>()?,
+            version: self.version,
+        })
+    }
+}
+
+/// What would become of batches. The roots sign nothing: there may never be a version that has them.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct PreviewReply {
+    /// The version that the batches were applied to.
+    version: u64,
+    /// One for each batch. A batch that is refused has no effect.
+    outcomes: Vec<Outcome>,
+    state_digest: String,
+    kzg_root: String,
+    /// Keys that would have a value.
+    key_count: u64,
+}
+
+impl PreviewReply {
+    pub(super) fn of(reply: proto::PreviewReply) -> Self {
+        Self {
+            version: reply.version,
+            outcomes: reply.outcomes.into_iter().map(Outcome::of).collect(),
+            state_digest: hex::encode(&reply.state_digest),
+            kzg_root: hex::encode(&reply.kzg_root),
+            key_count: reply.key_count,
+        }
+    }
+}
+
 /// A version to revert to.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -305,26 +369,31 @@ impl SubmitReply {
     }
 }
 
-impl Hashed {
-    fn of(hashed: proto::Hashed) -> Self {
-        let outcome = match hashed.outcome.and_then(|outcome| outcome.kind) {
-            Some(proto::outcome::Kind::Refused(refused)) => Outcome::Refused {
+impl Outcome {
+    fn of(outcome: proto::Outcome) -> Self {
+        match outcome.kind {
+            Some(proto::outcome::Kind::Refused(refused)) => Self::Refused {
                 reason: refused.reason,
                 key_hash: hex::encode(&refused.key_hash),
             },
-            Some(proto::outcome::Kind::Reverted(reverted)) => Outcome::Reverted {
+            Some(proto::outcome::Kind::Reverted(reverted)) => Self::Reverted {
                 commit_id: hex::encode(&reverted.commit_id),
             },
-            Some(proto::outcome::Kind::Applied(applied)) => Outcome::Applied {
+            Some(proto::outcome::Kind::Applied(applied)) => Self::Applied {
                 displaced: applied.displaced,
             },
-            None => Outcome::Applied { displaced: 0 },
-        };
+            None => Self::Applied { displaced: 0 },
+        }
+    }
+}
+
+impl Hashed {
+    fn of(hashed: proto::Hashed) -> Self {
         Self {
             version: hashed.version,
             commit_id: hex::encode(&hashed.commit_id),
             state_digest: hex::encode(&hashed.state_digest),
-            outcome,
+            outcome: Outcome::of(hashed.outcome.unwrap_or_default()),
         }
     }
 }

@@ -34,6 +34,7 @@ pub(crate) fn routes(api: Arc<Api>) -> Router {
     let message_bytes_max = api.config.message_bytes_max;
     Router::new()
         .route("/v1/submit", write(post(submit)))
+        .route("/v1/preview", read(post(preview)))
         .route("/v1/get", read(post(read_many)))
         .route("/v1/range", read(post(range)))
         .route("/v1/keys/{key}", read(get(read_one)))
@@ -122,6 +123,15 @@ async fn submit(
 ) -> Reply<json::SubmitReply> {
     let reply = api.submit(&call, request.message()?).await?;
     Ok(Json(json::SubmitReply::of(reply)))
+}
+
+async fn preview(
+    State(api): State<Arc<Api>>,
+    Extension(call): Extension<Call>,
+    Sent(request): Sent<json::PreviewRequest>,
+) -> Reply<json::PreviewReply> {
+    let reply = api.preview(&call, request.message()?).await?;
+    Ok(Json(json::PreviewReply::of(reply)))
 }
 
 async fn read_many(

@@ -18,6 +18,13 @@ mod paths {
     /// Submits a batch: all of it takes effect, or nothing.
     fn submit() {}
 
+    #[utoipa::path(post, path = "/v1/preview", request_body = PreviewRequest, responses(
+        (status = 200, body = PreviewReply, description = "Outcomes may be refusals. Nothing was committed."),
+        (status = 410, body = ErrorReply, description = "The version is no longer in memory"),
+        (status = 503, body = ErrorReply, description = "Forks take as much memory as they may")))]
+    /// Tells what would become of batches, and which roots the state would have. Commits nothing.
+    fn preview() {}
+
     #[utoipa::path(post, path = "/v1/get", request_body = GetRequest, responses(
         (status = 200, body = GetReply), (status = 410, body = ErrorReply, description = "The version is no longer kept")))]
     /// Reads values.
@@ -130,6 +137,7 @@ mod paths {
     ),
     paths(
         paths::submit,
+        paths::preview,
         paths::get,
         paths::range,
         paths::read_one,

@@ -28,8 +28,9 @@ use crate::observe::trace_context::{REQUEST_ID, TRACEPARENT, TraceParent, reques
 pub const TARGET: &str = "trunkline::request";
 
 /// The gRPC methods. Others count as `other`: a name that a caller makes up is not used as a label.
-pub const GRPC_METHODS: [&str; 16] = [
+pub const GRPC_METHODS: [&str; 17] = [
     "Submit",
+    "Preview",
     "Get",
     "Range",
     "Prove",

@@ -11,8 +11,8 @@ use trunkline::core::proof::{Claim, Expected, Proof, verify};
 use trunkline_service::proto::admin_client::AdminClient;
 use trunkline_service::proto::trunkline_client::TrunklineClient;
 use trunkline_service::proto::{
-    FeedRequest, GetConfigRequest, GetRequest, GetStatusRequest, Operation, ProveRequest, Put,
-    RevertRequest, SubmitRequest, Wait, operation, outcome,
+    FeedRequest, GetConfigRequest, GetRequest, GetStatusRequest, Operation, PreviewBatch,
+    PreviewRequest, ProveRequest, Put, RevertRequest, SubmitRequest, Wait, operation, outcome,
 };
 
 use crate::support::Service;
@@ -195,4 +195,28 @@ async fn a_version_is_taken_back() {
     };
     assert_eq!(reverted.commit_id, &old.commit_id[..]);
     assert_eq!(service.engine.get(b"alice").unwrap(), Some("10".into()));
+}
+
+#[tokio::test]
+async fn batches_are_previewed() {
+    let service = Service::start().await;
+    let mut client = client(&service);
+    let tried = |value| PreviewBatch {
+        operations: put("alice", value).operations,
+        requirements: Vec::new(),
+    };
+    let request = PreviewRequest {
+        batches: vec![tried("10"), tried("20")],
+        version: 0,
+    };
+    let reply = client.preview(request).await.unwrap().into_inner();
+    assert_eq!(
+        (reply.version, reply.outcomes.len(), reply.key_count),
+        (0, 2, 1)
+    );
+    assert_eq!(service.engine.snapshot().version(), 0);
+    client.submit(put("alice", "20")).await.unwrap();
+    let root = service.engine.snapshot().root();
+    assert_eq!(reply.state_digest, &root.state_digest[..]);
+    assert_eq!(reply.kzg_root, &root.kzg_root.unwrap()[..]);
 }

@@ -382,3 +382,63 @@ async fn a_version_is_taken_back_once_for_each_key_and_refused_if_it_is_not_kept
     assert_eq!(error["code"], "version_not_reached");
     assert_eq!(service.engine.snapshot().version(), 3);
 }
+
+#[tokio::test]
+async fn a_preview_tells_what_would_become_of_batches_and_commits_nothing() {
+    let service = Service::start().await;
+    service.post("/v1/submit", ALICE).await;
+    let put = |value: &str| format!(r#"{{"operations": [{{"key": "bob", "value": "{value}"}}]}}"#);
+    let refused = r#"{"requirements": [{"key": "bob", "value": "2"}], "operations": [{"key": "alice", "delete": true}]}"#;
+    let batches = format!(r#"{{"batches": [{}, {refused}, {}]}}"#, put("1"), put("2"));
+    let (status, reply) = service.post("/v1/preview", &batches).await;
+    assert_eq!(status, StatusCode::OK, "{reply}");
+    assert_eq!(
+        (&reply["version"], &reply["key_count"]),
+        (&1.into(), &2.into())
+    );
+    let kinds = ["applied", "refused", "applied"];
+    for (outcome, kind) in reply["outcomes"].as_array().unwrap().iter().zip(kinds) {
+        assert_eq!(outcome["kind"], kind);
+    }
+    assert_eq!(reply["outcomes"][1]["reason"], "requirement_failed");
+    assert_eq!(service.engine.snapshot().version(), 1);
+    assert_eq!(service.engine.metrics().forks, 0);
+
+    // The roots are those that the state has once it is a version.
+    service.post("/v1/submit", &put("2")).await;
+    let root = service.engine.snapshot().root();
+    assert_eq!(bytes(&reply["state_digest"]), root.state_digest);
+    assert_eq!(bytes(&reply["kzg_root"]), root.kzg_root.unwrap());
+
+    // Of an older version, and of none at all.
+    let older = format!(r#"{{"version": 1, "batches": [{}]}}"#, put("2"));
+    let (_, older) = service.post("/v1/preview", &older).await;
+    assert_eq!(older["state_digest"], reply["state_digest"]);
+    let (_, nothing) = service.post("/v1/preview", r#"{"batches": []}"#).await;
+    assert_eq!(nothing["state_digest"], reply["state_digest"]);
+
+    let (status, error) = service.post("/v1/preview", r#"{"batches": [{}]}"#).await;
+    assert_eq!(
+        (status, &error["code"]),
+        (StatusCode::BAD_REQUEST, &"invalid_request".into())
+    );
+    let (status, error) = service
+        .post("/v1/preview", r#"{"version": 9, "batches": []}"#)
+        .await;
+    assert_eq!(
+        (status, &error["code"]),
+        (StatusCode::CONFLICT, &"version_not_reached".into())
+    );
+    let mut config = (*service.engine.config()).clone();
+    config.versions.fork_bytes_max = 0;
+    service.engine.reload(config).unwrap();
+    let (status, error) = service.post("/v1/preview", &batches).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(
+        error["message"]
+            .as_str()
+            .unwrap()
+            .contains("versions.fork_bytes_max"),
+        "{error}"
+    );
+}

@@ -1,0 +1,151 @@
+//! What a fork changed in one slot: copies of cells, and the digests above them.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use crate::hash::Digest;
+use crate::outcome::Refusal;
+use crate::params::{PATH_BITS, ROOT_BITS};
+use crate::tree::cells::{cell_of, end_of_path};
+use crate::tree::digests::Entry;
+use crate::tree::node::{Leaf, Node};
+use crate::tree::reader::Change;
+use crate::tree::undo::{RECORD_BYTES, Undo};
+use crate::tree::update::Update;
+use crate::tree::versions::{Entries, find};
+
+/// The version of all records: a fork has one state before it, that of the version below.
+const BEFORE: u64 = 0;
+const CHANGED: u64 = 1;
+/// Bytes of a copied cell in the map, without its leaves.
+const CELL_BYTES: usize = 2 * (size_of::<u32>() + size_of::<Node>());
+
+/// A slot of a fork.
+#[derive(Clone, Debug)]
+pub(in crate::tree) struct ForkSlot {
+    /// Bits of the directory: those of the version, whatever the fork adds.
+    pub(in crate::tree) bits: u32,
+    cells: BTreeMap<u32, Node>,
+    /// Leaves in the copied cells.
+    leaves: usize,
+    /// The first leaf of each changed key, as the version has it.
+    undo: Undo,
+    records: usize,
+    /// The digests of the nodes above changed cells, descending by node, as far as they are up to date.
+    pub(in crate::tree) entries: Entries,
+    /// Cells that changed since.
+    pub(in crate::tree) unhashed: Vec<u32>,
+}
+
+impl ForkSlot {
+    pub(super) fn new(bits: u32) -> Self {
+        Self {
+            bits,
+            cells: BTreeMap::new(),
+            leaves: 0,
+            undo: Undo::default(),
+            records: 0,
+            entries: Entries::new(),
+            unhashed: Vec::new(),
+        }
+    }
+
+    /// Returns the binary depth of a cell.
+    fn depth(&self) -> u32 {
+        ROOT_BITS + self.bits
+    }
+
+    /// Returns about how many bytes it holds, with the digests that it will have.
+    pub(super) fn bytes(&self) -> usize {
+        let cells = self.cells.len();
+        let levels = 0..=self.bits.min(PATH_BITS);
+        let digests: usize = levels.map(|level| cells.min(1 << level)).sum();
+        cells * CELL_BYTES
+            + self.leaves * size_of::<Leaf>()
+            + self.records * RECORD_BYTES
+            + digests * size_of::<(u32, Entry)>()
+    }
+
+    /// Adds a copy of a cell, if it has none.
+    pub(super) fn copy(&mut self, cell: u32, node: impl FnOnce() -> Node) {
+        let leaves = &mut self.leaves;
+        self.cells.entry(cell).or_insert_with(|| {
+            let node = node();
+            *leaves += node.leaves();
+            node
+        });
+    }
+
+    /// Returns its copy of a cell.
+    pub(in crate::tree) fn cell(&self, cell: u32) -> Option<&Node> {
+        self.cells.get(&cell)
+    }
+
+    /// Returns the entry of a node above the cells that it changed.
+    pub(in crate::tree) fn entry(&self, node: u32) -> Option<Entry> {
+        find(&self.entries, node)
+    }
+
+    /// Returns the leaf of a key hash, or that it has none, if its cell was copied.
+    pub(super) fn get(&self, key_hash: &Digest) -> Option<Option<Leaf>> {
+        let node = self.cell(cell_of(key_hash, self.bits))?;
+        Some(node.get(key_hash, self.depth()).copied())
+    }
+
+    /// Applies `writes[range]` to copied cells, path by path. Returns by how many leaves they grew. After a refusal the paths
+    /// before it stay changed until [`Self::roll_back`].
+    pub(super) fn apply(
+        &mut self,
+        update: &mut Update<'_>,
+        range: Range<usize>,
+    ) -> Result<i64, Refusal> {
+        let (bits, depth) = (self.bits, self.depth());
+        let records = self.undo.open(CHANGED);
+        let (mut start, mut grown) = (range.start, 0);
+        while start < range.end {
+            let cell = cell_of(&update.writes[start].key_hash, bits);
+            let Some(node) = self.cells.get_mut(&cell) else {
+                unreachable!("cells are copied before writes are applied to them")
+            };
+            let mark = records.len();
+            while start < range.end && cell_of(&update.writes[start].key_hash, bits) == cell {
+                let end = end_of_path(update.writes, start..range.end);
+                let gained = update.path(node, depth, start..end, records)?;
+                self.leaves = self.leaves.saturating_add_signed(gained as isize);
+                grown += gained;
+                start = end;
+            }
+            if records.len() > mark {
+                self.unhashed.push(cell);
+            }
+        }
+        Ok(grown)
+    }
+
+    /// Accepts the submission that was being applied.
+    pub(super) fn accept(&mut self) {
+        self.undo.accept();
+        self.records = self.undo.open(CHANGED).len();
+    }
+
+    /// Takes back what a refused submission had changed before its refusal. Its cells are hashed once more.
+    pub(super) fn roll_back(&mut self, version: u64) {
+        let (bits, depth) = (self.bits, self.depth());
+        for record in self.undo.take_open().into_iter().rev() {
+            if let Some(node) = self.cells.get_mut(&cell_of(&record.key_hash, bits)) {
+                let gained = record.roll_back(node, depth, version);
+                self.leaves = self.leaves.saturating_add_signed(gained as isize);
+            }
+        }
+    }
+
+    /// Returns the keys that were changed, ascending by key hash.
+    pub(super) fn changes(&self) -> impl Iterator<Item = Change> {
+        let records = self.undo.changed_since(BEFORE, 0..1 << PATH_BITS);
+        records.into_iter().map(|record| Change {
+            key_hash: record.key_hash,
+            then: record.leaf(),
+            now: self.get(&record.key_hash).flatten(),
+        })
+    }
+}
