@@ -60,6 +60,7 @@ async fn a_restored_directory_keeps_an_index_of_keys_if_its_own_configuration_as
         } else {
             assert!(matches!(ordered, Err(ReadError::NoKeyOrder)));
         }
+        drop((snapshot, tree));
         let report = trunkline::check(&rig.path(&name)).unwrap();
         assert!(report.is_sound());
         config.store.key_order = !key_order;
