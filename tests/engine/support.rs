@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -12,15 +13,17 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use trunkline::config::StoreKind;
+use trunkline::core::hash::Digest;
 use trunkline::core::params::TreeParams;
 use trunkline::core::record::CommitRecord;
 use trunkline::core::store::disk::{Disk, DiskFile, DiskReader, FileId};
-use trunkline::core::store::key_index::KeyChange;
+use trunkline::core::store::key_index::{KeyChange, KeyScan, KeyVisitor};
 use trunkline::core::store::leaves::{
-    LeafChange, LeafSnapshot, LeafStore, LeafStoreError, MemoryLeafStore,
+    Leaf, LeafChange, LeafSnapshot, LeafStore, LeafStoreError, LeafVisitor, MemoryLeafStore,
 };
 use trunkline::core::store::log::{CommitLog, LOG_DIRECTORY, LogEntry, LogOptions, LogPosition};
 use trunkline::core::store::manifest::CheckpointManifest;
+use trunkline::core::store::past::MemoryPast;
 use trunkline::core::store::simulated::SimulatedDisk;
 use trunkline::core::store::tree_file;
 use trunkline::{Batch, Config, Durable, Engine, EngineBuilder, Receipt};
@@ -56,6 +59,7 @@ pub struct Gate {
 struct GateState {
     closed: bool,
     failing: Option<io::ErrorKind>,
+    panicking: bool,
     waiting: usize,
     passed: u64,
 }
@@ -75,6 +79,11 @@ impl Gate {
         self.state.lock().failing = kind;
     }
 
+    /// Makes every thread panic that comes to it, until it is called with `false`.
+    pub fn panic(&self, panicking: bool) {
+        self.state.lock().panicking = panicking;
+    }
+
     pub fn passed(&self) -> u64 {
         self.state.lock().passed
     }
@@ -92,6 +101,7 @@ impl Gate {
         self.changed.notify_all();
         self.changed.wait_while(&mut state, |state| state.closed);
         state.waiting -= 1;
+        assert!(!state.panicking, "the gate panics");
         if let Some(kind) = state.failing {
             return Err(kind.into());
         }
@@ -178,11 +188,49 @@ impl DiskFile for GatedFile {
     }
 }
 
-/// A leaf store in memory, with a gate before every ingestion.
+/// A leaf store in memory, with a gate before every ingestion and another before every read.
 #[derive(Default)]
 pub struct GatedLeaves {
     memory: MemoryLeafStore,
     pub ingestions: Gate,
+    pub reads: Arc<Gate>,
+}
+
+struct GatedSnapshot {
+    leaves: Arc<dyn LeafSnapshot>,
+    reads: Arc<Gate>,
+}
+
+impl GatedSnapshot {
+    fn pass(&self) -> Result<(), LeafStoreError> {
+        let passed = self.reads.pass();
+        passed.map_err(|error| LeafStoreError::Backend(Box::new(error)))
+    }
+}
+
+impl LeafSnapshot for GatedSnapshot {
+    fn get(&self, key_hash: &Digest) -> Result<Option<Leaf>, LeafStoreError> {
+        self.pass()?;
+        self.leaves.get(key_hash)
+    }
+
+    fn scan(
+        &self,
+        range: RangeInclusive<Digest>,
+        visit: &mut LeafVisitor<'_>,
+    ) -> Result<(), LeafStoreError> {
+        self.pass()?;
+        self.leaves.scan(range, visit)
+    }
+
+    fn scan_keys(
+        &self,
+        scan: &KeyScan<'_>,
+        visit: &mut KeyVisitor<'_>,
+    ) -> Result<(), LeafStoreError> {
+        self.pass()?;
+        self.leaves.scan_keys(scan, visit)
+    }
 }
 
 impl LeafStore for GatedLeaves {
@@ -207,7 +255,10 @@ impl LeafStore for GatedLeaves {
     }
 
     fn snapshot(&self) -> Result<Arc<dyn LeafSnapshot>, LeafStoreError> {
-        self.memory.snapshot()
+        Ok(Arc::new(GatedSnapshot {
+            leaves: self.memory.snapshot()?,
+            reads: self.reads.clone(),
+        }))
     }
 }
 
@@ -216,6 +267,7 @@ pub struct Rig {
     pub config: Config,
     pub disk: GatedDisk,
     pub leaves: Arc<GatedLeaves>,
+    pub past: Arc<MemoryPast>,
 }
 
 impl Rig {
@@ -230,6 +282,7 @@ impl Rig {
                 appends: Arc::default(),
             },
             leaves: Arc::default(),
+            past: Arc::default(),
         }
     }
 
@@ -243,6 +296,7 @@ impl Rig {
         Engine::builder(self.config.clone())
             .disk(Arc::new(self.disk.clone()))
             .leaf_store(self.leaves.clone())
+            .past_store(self.past.clone())
     }
 
     pub fn open(&self) -> Engine {
