@@ -22,7 +22,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     batch.put("alice", "10").put("bob", "7");
     let receipt = engine.submit(batch).await?;
 
-    // `get` shows what was accepted, so a caller sees its own writes at once.
+    // `get` shows accepted batches, so a caller sees its own writes at once.
     assert_eq!(engine.get(b"alice")?.as_deref(), Some(&b"10"[..]));
 
     // `durable` waits until the batch is on disk, as part of a version of the whole state.
@@ -43,7 +43,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     println!("the second payment was refused: {refusal}");
 
-    // A snapshot shows one version as a whole, whatever is committed meanwhile.
+    // A snapshot shows one version as a whole, even while others are committed.
     let snapshot = engine.snapshot();
     for entry in snapshot.iter() {
         let (key, value) = entry?;
@@ -51,7 +51,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     drop(snapshot);
 
-    // Makes everything durable that was accepted, and closes the directory.
+    // Makes all accepted batches durable, and closes the directory.
     engine.shutdown().await?;
     Ok(())
 }

@@ -15,17 +15,17 @@ use std::time::Duration;
 use trunkline::core::frame::{Compression, Frame, SecretKey};
 use trunkline::{Config, Engine, FeedError, TopKind};
 
-/// Frames on their way. A follower that is slower than the primary waits here, and the log holds the rest.
+/// The most frames on their way. The rest waits in the log of the primary.
 const FRAMES_WAITING_MAX: usize = 16;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let directory = tempfile::tempdir()?;
     let config = |name: &str| Config::in_directory(directory.path().join(name));
-    // In earnest: random bytes, from a file that only the primary can read. Replicas get the public key.
+    // In production: random bytes, from a file that only the primary can read. Replicas get the public key.
     let key = SecretKey::generate([7; 32]);
 
     let primary = Engine::open_blocking(config("primary"))?;
-    // The log keeps what the follower has not got yet, also across restarts.
+    // The log keeps the frames that the follower does not have yet, also across restarts.
     primary.set_cursor("replica", 0)?;
     let replica = Engine::builder(config("replica"))
         .params(&primary.params())

@@ -11,7 +11,7 @@ use trunkline::{Config, Engine, SnapshotError};
 fn main() -> Result<(), Box<dyn Error>> {
     let directory = tempfile::tempdir()?;
     let mut config = Config::in_directory(directory.path());
-    // How many versions can be read. A snapshot keeps its version for longer.
+    // The number of versions that can be read. A snapshot keeps its version for longer.
     config.versions.retain_versions = 4;
     let engine = Engine::open_blocking(config)?;
 

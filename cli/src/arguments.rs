@@ -163,7 +163,7 @@ pub(crate) struct PlanArguments {
     /// Spacing of operations [default: poisson].
     #[arg(long, value_enum)]
     pub(crate) arrivals: Option<ArrivalsKind>,
-    /// How the load generator waits for the next operation [default: auto].
+    /// Way to wait for the next operation [default: auto].
     #[arg(long, value_enum)]
     pub(crate) pacing: Option<PacingKind>,
     /// Most operations in flight in an open loop; operations beyond that are dropped and counted [default: 200000].

@@ -119,7 +119,7 @@ sections! {
     /// `[tree]`: parameters of the tree, fixed when a directory is created. Opening a directory with other values is
     /// an error, except that no salt stands for the salt of the tree.
     tree: TreeConfig {
-        /// What happens to a key whose whole 56-bit path is taken: `bucket`, `overwrite` or `reject`.
+        /// Treatment of a key whose whole 56-bit path is taken: `bucket`, `overwrite` or `reject`.
         #[serde(with = "CollisionName")]
         collision: CollisionPolicy = CollisionPolicy::default();
         /// Public salt that keys are hashed under: 64 hexadecimal digits, empty for none.
@@ -147,15 +147,15 @@ sections! {
         idempotency_keys_max: usize = 100_000, in 1..=KEYED_SUBMISSIONS_MAX as u64;
     }
 
-    /// `[group]`: how submissions become versions. A group is sealed when it is full, when it has lingered, or when
-    /// fewer groups than allowed are in flight. A submission is never split: one above the limits is a group of its
-    /// own.
+    /// `[group]`: the grouping of submissions into versions. A group is sealed when it is full, when it has
+    /// lingered, or when fewer groups than allowed are in flight. A submission is never split: one above the limits is
+    /// a group of its own.
     group: GroupConfig {
         /// Operations after which a group is sealed: 1 to 1,000,000.
         operations_max: usize = 20_000, in 1..=GROUP_OPERATIONS_MAX => reloadable;
         /// Bytes of keys and values after which a group is sealed: 1 to 256 MiB.
         bytes_max: usize = 32 * 1024 * 1024, in 1..=BATCH_BYTES_MAX => reloadable;
-        /// How long a group waits for more submissions, milliseconds: 0 (not at all) to 60,000.
+        /// Time for which a group waits for more submissions, milliseconds: 0 (not at all) to 60,000.
         linger_ms: u64 = 0, in 0..=DELAY_MS_MAX => reloadable;
         /// Groups that are between ingest and durable at the same time: 1 to 1024.
         in_flight_max: usize = 4, in 1..=1024 => reloadable;
@@ -213,12 +213,12 @@ sections! {
         /// Bytes of either at which commits wait for the checkpoint; they are slowed down shortly before. `bytes_max`
         /// to 1 TiB.
         unflushed_bytes_max: u64 = 512 * MIB, in 4 * KIB..=TIB, from bytes_max => reloadable;
-        /// How far the priority of checkpoints and of the store's threads is below that of commits: steps of `nice`,
-        /// 0 (not at all) to 19. Effective on Linux.
+        /// Steps of `nice` by which the priority of checkpoints and of the store's threads is below that of commits:
+        /// 0 (none) to 19. Effective on Linux.
         nice: u8 = 5, in 0..=19;
     }
 
-    /// `[store]`: where leaves are kept.
+    /// `[store]`: the permanent store of the leaves.
     store: StoreConfig {
         /// `fjall`, or `log` for no store.
         kind: StoreKind = StoreKind::default();
@@ -226,18 +226,18 @@ sections! {
         cache_bytes: u64 = 64 * MIB, in 0..=TIB;
         /// With `fjall`: its threads for flushing and compaction: 1 to 64.
         worker_threads: usize = 1, in 1..=64;
-        /// Whether an index of keys in byte order is kept, for reads of ranges. Fixed when the directory is created.
+        /// Keep an index of keys in byte order, for reads of ranges. Fixed when the directory is created.
         key_order: bool = false;
     }
 
-    /// `[memory]`: what the tree may take in memory.
+    /// `[memory]`: the memory of the tree.
     memory: MemoryConfig {
         /// Bytes that the tree may take: 0 (all it needs, about 120 a key) to 1 TiB. Above the budget, leaves that
         /// did not change for long are evicted and read from the store when a batch touches them again. Digests and
         /// headers stay in memory, about 49 bytes a key: a smaller budget cannot be met. Needs a store.
         budget_bytes: u64 = 0, in 0..=TIB;
-        /// Whether the tree and the value cache share one budget, which moves to where it saves more reads. They
-        /// start with `budget_bytes` and `cache.value_bytes_max`, which must both be set.
+        /// Let the tree and the value cache share one budget, which moves to where it saves more reads. They start
+        /// with `budget_bytes` and `cache.value_bytes_max`, which must both be set.
         shared: bool = false;
     }
 
@@ -247,7 +247,7 @@ sections! {
         value_bytes_max: u64 = 64 * MIB, in 0..=TIB => reloadable;
     }
 
-    /// `[versions]`: which versions stay readable, in memory and on disk.
+    /// `[versions]`: the versions that stay readable, in memory and on disk.
     versions: VersionsConfig {
         /// Latest versions that can be read and proven without holding a snapshot: 1 to 1,000,000.
         retain_versions: u64 = 16, in 1..=1_000_000 => reloadable;
@@ -260,7 +260,7 @@ sections! {
         retained_bytes_max: u64 = GIB, in 0..=TIB => reloadable;
         /// Bytes that all forks of versions may take in memory: 0 (no forks) to 1 TiB.
         fork_bytes_max: u64 = 256 * MIB, in 0..=TIB => reloadable;
-        /// Whether versions stay readable on disk when memory keeps them no longer. Needs `store.kind = "fjall"`.
+        /// Keep versions readable on disk when memory no longer keeps them. Needs `store.kind = "fjall"`.
         archive: bool = false;
         /// Versions that the archive keeps at least, if there were so many: 0 to 1,000,000,000,000. Older ones are pruned
         /// by eighths. 0: no bound.
@@ -272,10 +272,10 @@ sections! {
         archive_bytes_max: u64 = 64 * GIB, in 0..=1024 * TIB => reloadable;
     }
 
-    /// `[control]`: which settings the engine adapts to what it measures. Every change is recorded with its reason.
+    /// `[control]`: the settings that the engine adapts to its measurements. Every change is recorded with its reason.
     control: ControlConfig {
-        /// `fixed` or `adaptive`: whether `group.operations_max` moves to the highest throughput, and
-        /// `submit.in_flight_operations_max` falls while the latency is above its target.
+        /// `adaptive`: `group.operations_max` moves to the highest throughput, and `submit.in_flight_operations_max`
+        /// falls while the latency is above its target. `fixed`: both keep their values.
         mode: ControlMode = ControlMode::Adaptive => reloadable;
         /// Target of the 99th percentile of the latency from acceptance to durability, milliseconds: 1 to 60,000.
         target_p99_ms: u64 = 250, in 1..=DELAY_MS_MAX => reloadable;
@@ -284,16 +284,16 @@ sections! {
         /// Largest cap of a group's operations that may be chosen: `group_operations_min` to 1,000,000.
         group_operations_max: u64 = 200_000,
             in 1..=GROUP_OPERATIONS_MAX, from group_operations_min => reloadable;
-        /// `fixed` or `adaptive`: whether groups are cut into a shard for each core that is free, and the shards of proofs
-        /// follow the measurements; or all are as `[workers]` says.
+        /// `adaptive`: groups are cut into a shard for each free core, and the shards of proofs follow the
+        /// measurements. `fixed`: all shards are as `[workers]` says.
         workers: ControlMode = ControlMode::Adaptive => reloadable;
-        /// How long the engine measures before it decides, milliseconds: 10 to 60,000.
+        /// Time for which the engine measures before it decides, milliseconds: 10 to 60,000.
         window_ms: u64 = 500, in 10..=DELAY_MS_MAX => reloadable;
         /// Decisions that are kept in memory: 16 to 65,536.
         decisions_kept: usize = 1024, in 16..=65_536;
     }
 
-    /// `[server]`: the network service of `trunkline serve`. An engine that is embedded does not look at it.
+    /// `[server]`: the network service of `trunkline serve`. An embedded engine ignores it.
     server: ServerConfig {
         /// Address and port to listen on; empty for none. Beyond loopback it needs `tokens_path` or
         /// `tls_client_ca_path`.
@@ -329,7 +329,7 @@ sections! {
         deadline_ms: u64 = 10_000, in 1..=3_600_000;
         /// Longest deadline that a request may name, milliseconds: `deadline_ms` to 3,600,000.
         deadline_ms_max: u64 = 60_000, in 1..=3_600_000, from deadline_ms;
-        /// How long a stop waits for requests in flight, milliseconds: 0 to 3,600,000.
+        /// Time for which a stop waits for requests in flight, milliseconds: 0 to 3,600,000.
         drain_ms: u64 = 20_000, in 0..=3_600_000;
     }
 }

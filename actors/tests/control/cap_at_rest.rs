@@ -1,4 +1,4 @@
-//! What scenarios and the bench `acceptance` say of a cap that should rest.
+//! The rules of the scenarios and of the bench `acceptance` for a cap that should rest.
 
 use trunkline_testkit::cap_at_rest::{AMPLITUDE_WINDOWS, REVERSAL_WINDOWS, amplitude, reversals};
 
@@ -9,7 +9,7 @@ fn the_amplitude_is_that_of_any_twenty_windows() {
         .chain([1_250])
         .collect();
     assert_eq!(amplitude(&at_last), 0.25);
-    // Nowhere do twenty have both the least and the greatest.
+    // No twenty values in a row have both the least and the greatest cap.
     let slowly: Vec<u64> = [1_000]
         .into_iter()
         .chain([1_200; AMPLITUDE_WINDOWS - 1])

@@ -1,4 +1,4 @@
-//! Whatever a window says, nothing panics and no decision leaves its limits.
+//! No window causes a panic or a decision outside of its limits.
 
 use proptest::prelude::*;
 use trunkline::Quantiles;
@@ -15,7 +15,7 @@ fn number() -> impl Strategy<Value = u64> {
     ]
 }
 
-/// A window of numbers that need not agree with each other.
+/// Returns a window of numbers that may contradict each other.
 fn window(numbers: &[u64]) -> Window {
     let mut numbers = numbers.iter().copied().cycle();
     let mut next = || numbers.next().unwrap_or(0);
@@ -58,12 +58,12 @@ fn window(numbers: &[u64]) -> Window {
     window
 }
 
-/// Latencies and how many there are of each.
+/// Returns latencies, each with its count.
 fn samples() -> impl Strategy<Value = Vec<(u64, u32)>> {
     prop::collection::vec((number(), any::<u32>()), 0..4)
 }
 
-/// What is in force.
+/// The settings in force.
 struct Force {
     cap: u64,
     in_flight: u64,
@@ -87,7 +87,7 @@ fn carry_out(force: &mut Force, change: &Change, limits: &Limits) {
         }
         Change::InFlightOperationsMax { from, to } => {
             assert_eq!(*from, force.in_flight);
-            // What was in force before may lie outside; it is only ever returned to.
+            // The setting in force before may lie outside; it is only ever returned to.
             force.in_flight = *to;
         }
         Change::Parallelism { work, from, to } => {

@@ -1,4 +1,4 @@
-//! Scenarios of which parts of the key space are touched, kept as data like those of the pipeline.
+//! Scenarios of the parts of the key space that are touched, kept as data like those of the pipeline.
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -9,31 +9,31 @@ use trunkline_actors::decisions::Change;
 use crate::scenario::files;
 
 const SEEDS: u64 = 20;
-/// Possible prefixes.
+/// The number of possible prefixes.
 const PREFIXES: u16 = 1 << 14;
 
-/// One file.
+/// One scenario file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SkewScenario {
-    /// What it is about, for those who read a failure.
+    /// The subject of the scenario, for readers of a failure.
     about: String,
     hot_prefixes_max: usize,
     skew: Vec<Skew>,
 }
 
-/// What is touched from a window on, and what must come out until the next one.
+/// The prefixes touched from a window on, and the list expected until the next one.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Skew {
     windows: usize,
     /// Samples of a window.
     samples: u32,
-    /// Share of them that falls on the hot prefixes, evenly; the others fall anywhere.
+    /// The share of the samples that falls evenly on the hot prefixes; the others fall anywhere.
     share: f64,
-    /// In ascending order.
+    /// The hot prefixes, in ascending order.
     hot: Vec<u16>,
-    /// Windows until the hot ones alone are listed, at most. The list does not change after that.
+    /// The most windows until the list contains exactly the hot prefixes. It does not change after that.
     listed_within: usize,
 }
 

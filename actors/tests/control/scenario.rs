@@ -1,15 +1,15 @@
-//! A scenario as it lies in a file: what the pipeline is like, what arrives, and what must come out.
+//! A scenario as in its file: the pipeline, the arrivals and the expected results.
 
 use std::path::PathBuf;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-/// One file.
+/// One scenario file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Scenario {
-    /// What it is about, for those who read a failure.
+    /// The subject of the scenario, for readers of a failure.
     pub(crate) about: String,
     pub(crate) target_p99_ms: u64,
     /// Operations of a group at the start.
@@ -23,66 +23,67 @@ pub(crate) struct Scenario {
     pub(crate) in_flight_max: u64,
     #[serde(default = "in_flight_min")]
     pub(crate) in_flight_min: u64,
-    /// Whether the operations in flight may be moved.
+    /// True if the limit of operations in flight may be changed.
     #[serde(default = "yes")]
     pub(crate) admission: bool,
     pub(crate) pipeline: Pipeline,
     pub(crate) phase: Vec<Phase>,
 }
 
-/// What the pipeline is like: a stage takes `fixed_us + per_operation_ns × operations`.
+/// The pipeline: a stage takes `fixed_us + per_operation_ns × operations`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Pipeline {
     #[serde(default = "four")]
     pub(crate) groups_in_flight_max: u64,
-    /// Ingest, tree, hash, kzg, persist.
+    /// The fixed cost of ingest, tree, hash, kzg and persist, in microseconds.
     pub(crate) fixed_us: [f64; 5],
     pub(crate) per_operation_ns: [f64; 5],
-    /// Nanoseconds an operation for each 100,000 operations of its group, in tree and hash.
+    /// Nanoseconds that tree and hash take per operation, for each 100,000 operations of its group.
     #[serde(default)]
     pub(crate) per_operation_ns_per_100k: f64,
-    /// One sync, shared by all versions that wait.
+    /// The time of a sync, which all waiting versions share.
     pub(crate) sync_us: f64,
     /// Standard deviation of the logarithm of a service time.
     #[serde(default = "noise")]
     pub(crate) noise: f64,
-    /// Bytes of an operation, and of a group at most.
+    /// Bytes of an operation, and the most bytes of a group.
     #[serde(default = "operation_bytes")]
     pub(crate) operation_bytes: u64,
     #[serde(default = "group_bytes_max")]
     pub(crate) group_bytes_max: u64,
 }
 
-/// What arrives from a window on, and what must come out until the next phase.
+/// The arrivals from a window on, and the results expected until the next phase.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Phase {
     pub(crate) windows: u64,
-    /// Windows at its beginning that are not judged.
+    /// Windows at the beginning of the phase that are not judged.
     pub(crate) settle: u64,
-    /// Callers that submit again once durable; 0 if arrivals do not wait for that.
+    /// Callers that submit again once their submission is durable; 0 if arrivals do not wait for that.
     #[serde(default)]
     pub(crate) callers: u64,
-    /// Beside them, callers whose submissions have a single operation; as many in each phase of a scenario.
+    /// Additional callers whose submissions have a single operation; the same number in each phase of a scenario.
     #[serde(default)]
     pub(crate) small_callers: u64,
-    /// Operations a second that arrive on their own, and what they rise to by the end of the phase.
+    /// Operations a second that arrive independently, and the rate at the end of the phase.
     #[serde(default)]
     pub(crate) rate: f64,
     #[serde(default)]
     pub(crate) rate_end: Option<f64>,
     pub(crate) submission: u32,
-    /// Each `period_ms`, for `length_ms`, `factor` times as many.
+    /// Every `period_ms`, for `length_ms`, `factor` times the arrivals.
     #[serde(default)]
     pub(crate) burst: Option<Burst>,
-    /// Factor on all service times.
+    /// The factor on all service times.
     #[serde(default = "one")]
     pub(crate) service: f64,
-    /// One service that takes so much longer, milliseconds after the phase began, of the persist stage.
+    /// Stalls of the persist stage: one service that takes longer by the given time, milliseconds after the phase
+    /// began.
     #[serde(default)]
     pub(crate) stalls: Vec<Stall>,
-    /// Spells in which all services take this many times as long, milliseconds after the phase began.
+    /// Periods in which all services take a multiple of their time, milliseconds after the phase began.
     #[serde(default)]
     pub(crate) spells: Vec<Spell>,
     #[serde(default)]
@@ -112,21 +113,21 @@ pub(crate) struct Spell {
     pub(crate) factor: f64,
 }
 
-/// Bands.
+/// The bands of a phase.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Expect {
-    /// Throughput against the best static setting.
+    /// The least ratio of the throughput to that of the best static setting.
     pub(crate) ratio_min: f64,
-    /// Windows over the target, a share.
+    /// The largest share of windows above the target.
     pub(crate) over_max: f64,
-    /// The cap in force at the end of the phase.
+    /// The bounds of the cap in force at the end of the phase.
     pub(crate) cap: [u64; 2],
-    /// Largest cap over smallest in any twenty windows after settling, less one.
+    /// The largest cap divided by the smallest in any twenty windows after settling, minus one.
     pub(crate) amplitude_max: f64,
-    /// Changes of direction in ten windows.
+    /// The most changes of direction in ten windows.
     pub(crate) reversals_max: usize,
-    /// Decisions about the cap after settling.
+    /// The most decisions about the cap after settling.
     pub(crate) moves_max: usize,
 }
 
@@ -174,12 +175,12 @@ fn group_bytes_max() -> u64 {
     32 << 20
 }
 
-/// All scenarios of the pipeline, by name.
+/// Returns all scenarios of the pipeline, by name.
 pub(crate) fn scenarios() -> Vec<(String, Scenario)> {
     files(|table| table.contains_key("pipeline"))
 }
 
-/// The files that are wanted by what is in them, by name.
+/// Returns the files whose content is wanted, by name.
 pub(crate) fn files<T: DeserializeOwned>(wanted: fn(&toml::Table) -> bool) -> Vec<(String, T)> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
     let mut found: Vec<_> = std::fs::read_dir(folder)

@@ -1,6 +1,6 @@
 //! Every scenario of `tests/scenarios`, over several seeds, against its bands.
 //!
-//! `TRUNKLINE_SCENARIO` runs one alone and shows it, `TRUNKLINE_SEEDS` says how many seeds.
+//! `TRUNKLINE_SCENARIO` runs one alone and prints it, `TRUNKLINE_SEEDS` sets the number of seeds.
 
 use crate::scenario::{Expect, Scenario, scenarios};
 use crate::verdict::{Verdict, verdicts};
@@ -32,7 +32,7 @@ fn the_cap_finds_its_best_in_every_scenario() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// What is outside of its bands, over all seeds.
+/// Returns the violations of the bands, over all seeds.
 fn judge(name: &str, scenario: &Scenario, seeds: u64) -> Vec<String> {
     let mut wrong = Vec::new();
     for seed in 1..=seeds {

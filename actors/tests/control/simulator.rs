@@ -1,5 +1,5 @@
-//! Five stages, one server each, in virtual microseconds: groups are sealed as in `stage/ingest.rs`, syncs are shared
-//! as in `stage/persist.rs`, and what is in flight is bounded at the door. Seeded, so that runs are the same again.
+//! Five stages with one server each, in virtual microseconds: groups are sealed as in `stage/ingest.rs`, syncs are
+//! shared as in `stage/persist.rs`, and admission bounds the operations in flight. Runs are repeatable by their seed.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -14,11 +14,11 @@ use trunkline_actors::decisions::{Change, Latencies, Window};
 use crate::scenario::{Phase, Scenario, Spell};
 
 pub(crate) const WINDOW_US: u64 = 500_000;
-/// Submissions that wait at the door before others are turned away: arrivals that nobody holds back.
+/// The most submissions that wait for admission before others are turned away, if arrivals do not wait.
 const DOOR_MAX: usize = 2_000;
 const PERSIST: usize = 4;
 
-/// What decides after each window.
+/// The function that decides after each window.
 pub(crate) type Decide<'a> = &'a mut dyn FnMut(&Window, &Latencies) -> Vec<Change>;
 
 #[derive(Clone, Copy)]
@@ -75,7 +75,7 @@ struct Simulator<'a> {
     done: Vec<Window>,
 }
 
-/// The windows of a whole scenario.
+/// Returns the windows of a whole scenario.
 pub(crate) fn run(
     scenario: &Scenario,
     seed: u64,
@@ -92,7 +92,7 @@ pub(crate) fn run(
     simulator.done
 }
 
-/// Returns an empty histogram of three digits: what is judged is known better than what the controller sees.
+/// Returns an empty histogram of three digits: the verdict is more precise than the controller's own measurements.
 fn precise() -> Histogram<u64> {
     Histogram::new_with_max(3_600_000_000, 3).unwrap()
 }
@@ -269,7 +269,7 @@ impl<'a> Simulator<'a> {
     }
 
     fn noise(&mut self) -> f64 {
-        // Twelve uniform numbers are nearly normal.
+        // The sum of twelve uniform numbers is nearly normal.
         let normal = (0..12).map(|_| self.random.random::<f64>()).sum::<f64>() - 6.0;
         (normal * self.scenario.pipeline.noise).exp()
     }

@@ -1,4 +1,4 @@
-//! What a run is worth: against the best static setting, and against the bands of its scenario.
+//! The verdict on a run: against the best static setting, and against the bands of its scenario.
 
 use trunkline_actors::adaptive::{ControlSettings, Governor, Limits, Proposal};
 use trunkline_actors::decisions::{Change, Latencies, Window};
@@ -7,7 +7,7 @@ use crate::scenario::Scenario;
 use crate::simulator::run;
 use trunkline_testkit::cap_at_rest::{amplitude, reversals};
 
-/// One phase of one run, judged; shown as a whole where it fails.
+/// The verdict on one phase of one run; a failure shows all of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Verdict {
     pub(crate) ratio: f64,
@@ -40,7 +40,7 @@ impl std::fmt::Display for Verdict {
     }
 }
 
-/// A run of the controller, which tells what it proposes.
+/// Runs the controller, and reports its proposals.
 pub(crate) fn controlled(
     scenario: &Scenario,
     seed: u64,
@@ -103,7 +103,7 @@ fn over(scenario: &Scenario, windows: &[Window]) -> f64 {
     over.count() as f64 / windows.len() as f64
 }
 
-/// A phase's throughput under a static setting.
+/// The throughput of a phase under a static setting.
 #[derive(Clone, Copy, Default, PartialEq, PartialOrd)]
 struct Static {
     meets: bool,
@@ -111,8 +111,8 @@ struct Static {
     setting: (u64, u64),
 }
 
-/// For each phase: throughput of the best static setting that meets the target as the controller must, and the
-/// setting; of all settings, if none does.
+/// Returns for each phase the best static setting with its throughput, among those that meet the target as the
+/// controller must; among all, if none does.
 pub(crate) fn best_static(scenario: &Scenario, seed: u64) -> Vec<(f64, (u64, u64))> {
     let mut best = vec![Static::default(); scenario.phase.len()];
     let mut cap = scenario.cap_min.max(250) as f64;
@@ -129,7 +129,7 @@ pub(crate) fn best_static(scenario: &Scenario, seed: u64) -> Vec<(f64, (u64, u64
         if found.meets || !scenario.admission {
             continue;
         }
-        // By Little's law, what is in flight at the target.
+        // By Little's law, the operations in flight at the target.
         let inside = found.rate * scenario.target_p99_ms as f64 / 1e3;
         for share in [0.65, 0.75, 0.85, 0.95] {
             for groups in [1.5, 2.0, 3.0, 4.0, 6.0] {
@@ -160,7 +160,7 @@ fn consider(scenario: &Scenario, seed: u64, setting: (u64, u64), best: &mut [Sta
     }
 }
 
-/// Each phase of a run, judged.
+/// Returns the verdict on each phase of a run.
 pub(crate) fn verdicts(scenario: &Scenario, seed: u64) -> Vec<Verdict> {
     let windows = controlled(scenario, seed, &mut |_| {});
     let best = best_static(scenario, seed);
