@@ -22,6 +22,7 @@ use trunkline_core::store::leaves::LeafStoreError;
 use trunkline_core::store::lock::LockError;
 use trunkline_core::store::log::{LogWriteError, OpenLogError};
 use trunkline_core::store::manifest::ReadManifestError;
+use trunkline_core::store::pages_file::PagesFileError;
 use trunkline_core::store::replica_file::ReplicaFileError;
 use trunkline_core::store::reverts::OtherStateError;
 use trunkline_core::store::tree_file::ReadTreeFileError;
@@ -137,6 +138,9 @@ pub enum OpenError {
     /// The file about the index of keys cannot be used.
     #[error(transparent)]
     KeyOrder(#[from] ReadFileError<KeyOrderFileError>),
+    /// The page digests cannot be read. (If they are damaged, the leaves are read instead.)
+    #[error(transparent)]
+    Pages(#[from] ReadFileError<PagesFileError>),
     /// Versions cannot be archived without a leaf store on disk.
     #[error(
         "versions.archive needs a leaf store on disk: set store.kind = fjall in the configuration of a new tree, or set          versions.archive = false"
@@ -322,6 +326,15 @@ pub enum ReplayError {
         found: String,
         /// The value in the record.
         recorded: String,
+    },
+    /// The page digests of a version are whole, and do not fold to its state digest.
+    #[error(
+        "the file `PAGES` does not have the state of version {version}; check the directory (`trunkline check`), or remove \
+         the file: opening reads all leaves then"
+    )]
+    Pages {
+        /// The version.
+        version: u64,
     },
     /// A version claims to restore the state of an older one, but has another state.
     #[error("{0}; restore the directory from a copy")]

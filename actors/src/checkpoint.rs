@@ -3,11 +3,12 @@
 //! A thread of its own runs them. The order makes them safe; H is the version of the checkpoint:
 //!
 //! 1. The persist stage syncs the log up to H. If versions are archived, those up to H are stored, synced.
-//! 2. The commit ids up to H are stored in the history file, synced.
+//! 2. The page digests of H are written into a file that has no name yet, synced. The commit ids up to H are stored in the
+//!    history file, synced.
 //! 3. The manifest says that H is intended.
 //! 4. The idempotency keys that are remembered at H are stored, synced.
 //! 5. The leaf store ingests the changes up to H in one sorted pass, then those of the index of keys if it keeps one, and
-//!    is synced.
+//!    is synced. Then the file of page digests gets its name.
 //! 6. The manifest says H.
 //! 7. The persist stage may trim the log.
 //! 8. Readers get a view of the new leaves.
@@ -16,6 +17,7 @@
 //! state. `stage::persist` decides when a checkpoint is due.
 
 use std::hint::black_box;
+use std::io;
 use std::iter::Peekable;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -33,6 +35,8 @@ use trunkline_core::store::idempotency_file::{self, IDEMPOTENCY_FILE, Remembered
 use trunkline_core::store::key_index::KeyChange;
 use trunkline_core::store::leaves::{LeafChange, LeafRef, LeafStore, LeafStoreError};
 use trunkline_core::store::manifest::{CHECKPOINT_FILE, CheckpointManifest};
+use trunkline_core::store::pages_file::{self, PAGES_FILE, PagesOf};
+use trunkline_core::tree::TreeReader;
 
 use crate::actor::Mailbox;
 use crate::adaptive::Backlog;
@@ -174,6 +178,26 @@ impl ManifestFile {
         HistoryWriter::open(&*self.disk, &self.directory, tree_id, stored)?.append(&nodes)
     }
 
+    /// Writes the page digests of a version, without giving the file its name. Returns whether there is a file.
+    fn prepare_pages(&self, version: &Version, reader: &TreeReader) -> io::Result<bool> {
+        let of = PagesOf::of(&version.record);
+        pages_file::prepare(&*self.disk, &self.directory, &of, |slot| {
+            yield_point();
+            reader.pages_at(of.version, slot).ok()
+        })
+    }
+
+    /// Gives the page digests their name.
+    fn put_pages(&self) -> Result<(), CheckpointError> {
+        let put = pages_file::put_in_place(&*self.disk, &self.directory);
+        put.map_err(|source| self.pages_failed(source))
+    }
+
+    fn pages_failed(&self, source: io::Error) -> CheckpointError {
+        let path = self.directory.join(PAGES_FILE);
+        CheckpointError::Pages { path, source }
+    }
+
     /// Writes that the leaf store may hold changes up to a version from now on.
     fn intend(&mut self, version: u64) -> Result<(), CheckpointError> {
         self.marker.intent = Some(version);
@@ -217,15 +241,11 @@ impl ManifestFile {
 #[derive(Debug, thiserror::Error)]
 enum CheckpointError {
     #[error("the checkpoint manifest {} could not be written; check the disk", path.display())]
-    Manifest {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    Manifest { path: PathBuf, source: io::Error },
     #[error("the idempotency keys {} could not be written; check the disk", path.display())]
-    Keys {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    Keys { path: PathBuf, source: io::Error },
+    #[error("the page digests {} could not be written; check the disk", path.display())]
+    Pages { path: PathBuf, source: io::Error },
     #[error(transparent)]
     History(#[from] HistoryFileError),
     #[error(transparent)]
@@ -300,6 +320,17 @@ impl Checkpointer {
         Ok(())
     }
 
+    /// Writes the page digests of a version that is held, and releases it. Returns whether there is a file.
+    fn prepare_pages(&self, version: &Version) -> Result<bool, CheckpointError> {
+        let state = &self.context.state;
+        let prepared = self.manifest.as_ref().map_or(Ok(false), |manifest| {
+            let prepared = manifest.prepare_pages(version, &state.reader);
+            prepared.map_err(|source| manifest.pages_failed(source))
+        });
+        state.versions.release();
+        prepared
+    }
+
     /// Runs steps 1 (its second half) to 8 of a checkpoint.
     fn checkpoint(
         &mut self,
@@ -308,6 +339,7 @@ impl Checkpointer {
     ) -> Result<(), CheckpointError> {
         let (state, version) = (&self.context.state, &covered.version);
         let number = version.number();
+        let has_pages = self.prepare_pages(version)?;
         self.store_past(number)?;
         if let Some(manifest) = &mut self.manifest {
             manifest.store_history(&state.history, number)?;
@@ -324,6 +356,9 @@ impl Checkpointer {
             self.leaves.sync()?;
         }
         if let Some(manifest) = &mut self.manifest {
+            if has_pages {
+                manifest.put_pages()?;
+            }
             let file = manifest.complete(version)?;
             yield_point();
             state.history.stored(number, file);

@@ -42,6 +42,7 @@ pub mod message;
 pub mod metrics;
 pub mod pipeline;
 pub mod receipt;
+pub mod restoring;
 pub mod runtime;
 pub mod stage;
 pub mod state;

@@ -24,6 +24,7 @@ use crate::health::Health;
 use crate::intake::Intake;
 use crate::message::{Drain, IngestMessage, KzgMessage, Submission};
 use crate::receipt::{RootCompletion, RootSource};
+use crate::restoring;
 use crate::runtime::thread::{self, JoinHandle};
 use crate::stage::hash::HashStage;
 use crate::stage::ingest::IngestStage;
@@ -73,6 +74,8 @@ pub struct Threads {
     others: Vec<JoinHandle<()>>,
     /// Ends the adaptive controller when it is dropped.
     controller: Option<Sender<()>>,
+    /// Ends the restoring of slots when it is dropped.
+    restoring: Option<Sender<()>>,
 }
 
 /// The parts from which a pipeline is built.
@@ -131,6 +134,16 @@ fn start_all(parts: Parts, threads: &mut Threads) -> io::Result<PipelineHandle> 
     threads.other(&context.health, "background", move || {
         background::run(&tasks, &shared)
     })?;
+
+    let restorer = parts.writer.slot_restorer();
+    if restorer.left() > 0 {
+        let (runs, stop) = channel();
+        threads.restoring = Some(runs);
+        let shared = context.clone();
+        threads.other(&context.health, "restore", move || {
+            restoring::run(restorer, &shared, &stop)
+        })?;
+    }
 
     let (shared, next) = (context.clone(), persist.clone());
     let kzg = threads.stage(Stage::Kzg, |own| KzgStage::new(shared, next, own))?;
@@ -212,6 +225,7 @@ impl Threads {
     /// Ends all threads and waits for them. Work that is still in the pipeline is dropped.
     pub fn stop(self) {
         drop(self.controller);
+        drop(self.restoring);
         for stage in &self.stages {
             stage.stop();
         }

@@ -20,7 +20,7 @@ use trunkline_core::frame::{Beginning, Compression, Frame, SecretKey};
 use trunkline_core::hash::FRAME;
 use trunkline_core::history::{AncestorProof, ConsistencyProof};
 use trunkline_core::kzg::{decode_g1, encode_g1};
-use trunkline_core::params::{Salt, TreeParams};
+use trunkline_core::params::{CollisionPolicy, Salt, TreeParams};
 use trunkline_core::proof::Expected;
 use trunkline_core::record::CommitRecord;
 use trunkline_core::store::archive::SegmentName;
@@ -34,11 +34,13 @@ use trunkline_core::store::effect::{decode_effects as read_effects, encode_effec
 use trunkline_core::store::idempotency_file::Remembered;
 use trunkline_core::store::key_order_file as key_order;
 use trunkline_core::store::manifest::CheckpointManifest;
+use trunkline_core::store::pages_file as pages;
 use trunkline_core::store::past::{
     PastKey, decode_digest, decode_leaf, decode_version, digest_key, encode_digest, encode_leaf,
     encode_version, value_key, version_key,
 };
 use trunkline_core::store::tree_file as tree;
+use trunkline_core::tree::ColdTree;
 use trunkline_testkit::counting::{Counting, peak_of};
 
 #[global_allocator]
@@ -257,6 +259,31 @@ pub fn key_order_file(bytes: &[u8]) {
         let tree_id = tree_id.unwrap_or([0; 32]);
         if key_order::decode(&bytes, &tree_id).is_ok() {
             assert_eq!(key_order::encode(&tree_id), bytes);
+        }
+    }
+}
+
+/// Reads page digests, as they are and with a correct checksum, and builds a tree of them. A directory has hardly more places
+/// than leaves.
+pub fn pages_file(bytes: &[u8]) {
+    for bytes in [bytes.to_vec(), sealed(bytes)] {
+        let (read, peak) = peak_of(|| pages::decode(&bytes));
+        assert!(peak <= 128 * bytes.len() + 16384, "{peak} bytes of memory");
+        let Ok((of, slots)) = read else {
+            continue;
+        };
+        assert_eq!(pages::encode(&of, &slots), bytes);
+        let leaves: u64 = slots.iter().map(pages::SlotPages::leaves).sum();
+        // An opening refuses a number of leaves that is not that of the commit record.
+        if leaves > 1 << 16 {
+            continue;
+        }
+        let mut cold = ColdTree::default();
+        if slots.iter().all(|slot| cold.push(slot).is_ok()) {
+            let roots = cold.roots(of.version);
+            assert_eq!(roots.key_count, leaves);
+            let (mut writer, mut hasher) = cold.finish(CollisionPolicy::Bucket, 0);
+            assert_eq!(hasher.hash(writer.seal(of.version), None), roots);
         }
     }
 }

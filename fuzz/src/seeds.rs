@@ -13,6 +13,7 @@ use trunkline_core::store::effect::{Effect, encode_effects};
 use trunkline_core::store::idempotency_file::{KeyedSubmission, Remembered};
 use trunkline_core::store::key_order_file;
 use trunkline_core::store::manifest::CheckpointManifest;
+use trunkline_core::store::pages_file::{self, PagesOf, SlotPages, StoredPage};
 use trunkline_core::store::tree_file;
 
 use crate::log::segment;
@@ -40,6 +41,7 @@ pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("manifest", manifests()),
         ("idempotency_file", idempotency_files()),
         ("past_entry", examples(&PAST_EXAMPLES)),
+        ("pages_file", pages_files()),
         ("tree_file", tree_files()),
         ("key_order_file", vec![key_order_file::encode(&[7; 32])]),
         ("g1_point", points()),
@@ -132,6 +134,27 @@ fn mutations(proofs: usize) -> Vec<Vec<u8>> {
         ]
     });
     unchanged.chain(changed).collect()
+}
+
+/// Page digests of an empty tree, and of one with a small slot and a deep one.
+fn pages_files() -> Vec<Vec<u8>> {
+    let of = PagesOf::of(&CommitRecord::genesis([1; 32]));
+    let slot = |bits, level, pages| SlotPages { bits, level, pages };
+    let page = |levels_above, leaves| StoredPage {
+        levels_above,
+        leaves,
+        digest: [9; 32],
+    };
+    let empty = vec![slot(0, 0, vec![StoredPage::default()]); 128];
+    let mut filled = empty.clone();
+    filled[3] = slot(1, 1, vec![page(0, 2), StoredPage::default()]);
+    let mut deep = vec![page(1, 200), StoredPage::default()];
+    deep.extend((3..256).map(|_| page(0, 1)));
+    filled[9] = slot(12, 8, deep);
+    [empty, filled]
+        .iter()
+        .map(|slots| pages_file::encode(&of, slots))
+        .collect()
 }
 
 fn records() -> Vec<Vec<u8>> {

@@ -526,6 +526,7 @@ fn is_fault_of_the_machine(error: &OpenError) -> bool {
         | OpenError::Manifest(ReadManifestError::Io { .. })
         | OpenError::ReplicaFile(ReadFileError::Io { .. })
         | OpenError::KeyOrder(ReadFileError::Io { .. })
+        | OpenError::Pages(ReadFileError::Io { .. })
         | OpenError::Cursors(ReadFileError::Io { .. })
         | OpenError::History(HistoryFileError::Io { .. }) => true,
         OpenError::Log(error) => matches!(

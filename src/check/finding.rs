@@ -16,6 +16,7 @@ use trunkline_core::store::key_order_file::KeyOrderFileError;
 use trunkline_core::store::leaves::LeafStoreError;
 use trunkline_core::store::log::{LogPosition, ProvenSegment, ReadLogError};
 use trunkline_core::store::manifest::ReadManifestError;
+use trunkline_core::store::pages_file::PagesFileError;
 use trunkline_core::store::replica_file::ReplicaFileError;
 use trunkline_core::store::tree_file::ReadTreeFileError;
 
@@ -102,6 +103,8 @@ pub enum Part {
     IdempotencyKeys,
     /// The leaf store.
     Leaves,
+    /// The page digests of the checkpoint.
+    Pages,
     /// The state of a version.
     State,
     /// The archive of versions.
@@ -128,6 +131,7 @@ impl std::fmt::Display for Part {
             Self::History => "history",
             Self::IdempotencyKeys => "idempotency keys",
             Self::Leaves => "leaves",
+            Self::Pages => "page digests",
             Self::State => "state",
             Self::Past => "archive of versions",
             Self::Cursors => "cursors",
@@ -204,6 +208,9 @@ pub enum Fault {
     /// The idempotency keys cannot be used.
     #[error(transparent)]
     IdempotencyKeys(#[from] ReadFileError<IdempotencyFileError>),
+    /// The page digests cannot be used.
+    #[error(transparent)]
+    Pages(#[from] ReadFileError<PagesFileError>),
     /// The leaf store cannot be read, or an entry is damaged.
     #[error(transparent)]
     Leaves(#[from] LeafStoreError),
@@ -262,6 +269,9 @@ pub enum Repair {
     /// The index of keys is built again from the leaves.
     #[error("built again from the leaves")]
     KeyOrder,
+    /// The page digests are removed.
+    #[error("removed: opening reads the leaves then, and the next checkpoint writes them again")]
+    Pages,
     /// The KZG tables are computed again.
     #[error("computed again: they are a constant")]
     KzgTables,
@@ -346,6 +356,9 @@ impl Finding {
             Part::Leaves => {
                 "the keys with these hashes and the state digest of every version from the checkpoint on: no engine opens"
             }
+            Part::Pages => {
+                "the time that opening takes: an engine reads all leaves if the file is damaged; it does not open if the file is whole and has another state"
+            }
             Part::State => "the state of this version and of those after it: no engine opens",
             Part::Past => "reads and proofs of this version and of older ones; no newer state",
             Part::Cursors => "opening, and how far the log is kept for those who read the feed",
@@ -395,7 +408,7 @@ impl Finding {
                 "restore the directory from a copy, or export it and import it into a new one"
             }
             Part::ReplicaMark => "restore the file from a copy of this replica",
-            Part::KzgTables => "delete the file",
+            Part::KzgTables | Part::Pages => "delete the file",
             Part::Leftover => "leave it until the rest is sound",
         };
         advice.to_owned()

@@ -2,8 +2,9 @@
 //!
 //! A check lists every damaged part, not only the first one. It reads the tree file, the manifest, all segments of the
 //! log (`log`), the history file (`history`), the idempotency keys, the index of keys (`keys`), all leaves and the
-//! states that follow from them (`state`), the archive of versions (`past`), and the KZG tables. The files are read by
-//! the readers of the core, as opening reads them. `repair` rewrites content that verified data proves.
+//! states that follow from them (`state`), the page digests (`pages`), the archive of versions (`past`), and the KZG
+//! tables. The files are read by the readers of the core, as opening reads them. `repair` rewrites content that verified
+//! data proves.
 
 mod finding;
 mod history;
@@ -11,6 +12,7 @@ mod keys;
 #[cfg(feature = "fjall")]
 mod leaves;
 mod log;
+mod pages;
 mod past;
 mod repair;
 mod state;
@@ -30,6 +32,7 @@ use trunkline_core::store::key_order_file::{self, KEY_ORDER_FILE};
 use trunkline_core::store::leaves::LEAVES_DIRECTORY;
 use trunkline_core::store::lock::DirectoryLock;
 use trunkline_core::store::manifest::{CHECKPOINT_FILE, CheckpointManifest};
+use trunkline_core::store::pages_file::PAGES_FILE;
 use trunkline_core::store::replica_file::{self, REPLICA_FILE};
 use trunkline_core::store::tree_file::TREE_FILE;
 
@@ -45,7 +48,7 @@ pub use repair::{RepairError, RepairReport, Repaired, repair};
 use state::States;
 
 /// Files that are replaced as a whole.
-const REPLACED_FILES: [&str; 8] = [
+const REPLACED_FILES: [&str; 9] = [
     TREE_FILE,
     CHECKPOINT_FILE,
     HISTORY_FILE,
@@ -53,6 +56,7 @@ const REPLACED_FILES: [&str; 8] = [
     CURSORS_FILE,
     REPLICA_FILE,
     KEY_ORDER_FILE,
+    PAGES_FILE,
     TABLES_FILE,
 ];
 /// The suffix of the names of files that are not in use yet.
@@ -184,7 +188,14 @@ fn contents(
     {
         keys::examine(directory, params, leaves, report);
     }
-    states.examine(leaves.as_deref(), facts.from_first, report)
+    states.examine(leaves.as_deref(), facts.from_first, report)?;
+    let Some(manifest) = manifest else {
+        return Ok(());
+    };
+    let is_of_leaves = |finding: &Finding| matches!(finding.part, Part::Leaves | Part::State);
+    let are_sound = manifest.intent.is_none() && !report.findings.iter().any(is_of_leaves);
+    let leaves = leaves.as_deref().filter(|_| are_sound);
+    pages::examine(disk, directory, params, manifest, leaves, report)
 }
 
 /// Reads the tree file.

@@ -18,6 +18,7 @@ use trunkline_core::store::leaves::LeafStoreError;
 use trunkline_core::store::lock::DirectoryLock;
 use trunkline_core::store::log::{LAST_SEGMENT_FILE, LOG_DIRECTORY, ProvenSegment};
 use trunkline_core::store::manifest::CheckpointManifest;
+use trunkline_core::store::pages_file::{self, PAGES_FILE};
 
 use super::finding::{CheckReport, Finding, Part, Repair};
 use super::history::CommitIds;
@@ -187,6 +188,7 @@ impl Work<'_> {
             Repair::LastSegment(segment) => self.last_segment(segment)?,
             Repair::Leaves => self.leaves()?,
             Repair::KeyOrder => self.key_order()?,
+            Repair::Pages => (self.pages()?, None),
             Repair::KzgTables => self.tables()?,
             Repair::Leftover => return Ok(()),
         };
@@ -228,6 +230,13 @@ impl Work<'_> {
         Ok((path, kept))
     }
 
+    /// Removes the page digests: the leaves have everything that is in them.
+    fn pages(&self) -> Result<PathBuf, RepairError> {
+        let path = self.directory.join(PAGES_FILE);
+        pages_file::remove(&OsDisk, self.directory).map_err(failed(&path))?;
+        Ok(path)
+    }
+
     fn tables(&self) -> Result<(PathBuf, Option<PathBuf>), RepairError> {
         let path = self.directory.join(TABLES_FILE);
         kzg_tables::write(&path, committer()?.tables()).map_err(failed(&path))?;
@@ -242,6 +251,8 @@ impl Work<'_> {
 
     #[cfg(feature = "fjall")]
     fn leaves(&self) -> Result<(PathBuf, Option<PathBuf>), RepairError> {
+        // They may be of a later version than the new leaf store.
+        self.pages()?;
         super::leaves::rebuild(self.directory, &self.manifest()?)
     }
 

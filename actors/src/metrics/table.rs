@@ -216,6 +216,10 @@ table! {
         idempotency_keys: "trunkline_idempotency_keys" => idempotency_keys(keys: usize);
         /// Leaves of the tree that are in memory.
         tree_leaves: "trunkline_tree_leaves";
+        /// Pages from whose digests the tree was opened; 0 if opening read all leaves.
+        opened_pages: "trunkline_opened_pages" => opened_pages(pages: u64);
+        /// Of the 128 slots of the tree, those whose leaves are still read back after opening.
+        slots_to_restore: "trunkline_slots_to_restore" => slots_to_restore(slots: usize);
         /// The newest version that followers can read: it is synced, and in commit mode `eager` has its root.
         synced_version: "trunkline_synced_version" => synced_version(version: u64);
         /// The oldest version that the archive of versions has; 0 without one.

@@ -131,7 +131,7 @@ impl TreeStage {
 
     /// Reads the evicted pages back that a group touches. Returns how many.
     fn restore(&mut self, group: &SealedGroup) -> Result<u64, EngineFailure> {
-        if self.context.config().memory.budget_bytes == 0 {
+        if !self.writer.may_have_evicted() {
             return Ok(0);
         }
         let state = &self.context.state;

@@ -332,6 +332,16 @@ pub(super) fn replace_file_in_parts(
     path: &Path,
     write: impl FnOnce(&mut dyn DiskFile) -> io::Result<()>,
 ) -> io::Result<()> {
+    prepare_file(disk, path, write)?;
+    put_prepared(disk, path)
+}
+
+/// Writes and syncs a file that does not have its name yet. Another one that was prepared for the name is lost.
+pub(super) fn prepare_file(
+    disk: &dyn Disk,
+    path: &Path,
+    write: impl FnOnce(&mut dyn DiskFile) -> io::Result<()>,
+) -> io::Result<()> {
     let temporary = temporary_name(path);
     let mut file = match disk.create(&temporary) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -341,8 +351,12 @@ pub(super) fn replace_file_in_parts(
         result => result?,
     };
     write(&mut *file)?;
-    file.sync()?;
-    disk.rename(&temporary, path)?;
+    file.sync()
+}
+
+/// Gives a file that was prepared its name, durably.
+pub(super) fn put_prepared(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    disk.rename(&temporary_name(path), path)?;
     disk.sync_directory(parent_of(path))
 }
 

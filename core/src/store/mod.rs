@@ -26,6 +26,7 @@ pub mod lock;
 pub mod log;
 pub mod manifest;
 pub mod own_directory;
+pub mod pages_file;
 pub mod past;
 pub mod replica_file;
 pub mod reverts;

@@ -14,7 +14,7 @@ use std::ops::{Range, RangeInclusive};
 use super::digests::Digests;
 use super::dirty::Dirty;
 use super::eviction::{EvictedTotals, LeavesDiffer, NotInMemory, Removals};
-use super::fold::fold_leaves;
+use super::fold::{Fold, fold_leaves};
 use super::node::{Leaf, Node};
 use super::reader::{Change, Probe};
 use super::undo::{Record, Undo};
@@ -25,6 +25,7 @@ use crate::hash::Digest;
 use crate::outcome::Refusal;
 use crate::params::{PATH_BITS, ROOT_BITS, WIDTH, path_of};
 use crate::prefetch::prefetch;
+use crate::store::pages_file::SlotPages;
 
 /// Leaves in an average cell when the first slot doubles its directory; the last slot doubles at
 /// twice this.
@@ -173,6 +174,94 @@ impl Cells {
         }
         cells.directory = Directory::whole(leaves, cells.bits, 0);
         cells
+    }
+
+    /// Returns the directory of a slot whose pages are all evicted; `None` if this build has no such directory.
+    pub(super) fn evicted_from(slot: usize, stored: &SlotPages) -> Option<Self> {
+        let bits = u32::from(stored.bits);
+        if bits > BITS_MAX || u32::from(stored.level) != page_level(bits) {
+            return None;
+        }
+        let page_bits = page_bits(bits);
+        let (mut pages, mut evicted) = (Vec::new(), EvictedTotals::default());
+        for page in &stored.pages {
+            let (places, leaves) = (1 << page.levels_above, page.leaves);
+            let level = stored.level.checked_sub(page.levels_above)?;
+            if leaves == 0 {
+                // A page without leaves is never evicted.
+                let empty =
+                    || Page::Resident((0..1 << page_bits).map(|_| Node::default()).collect());
+                pages.extend((0..places).map(|_| empty()));
+                continue;
+            }
+            evicted = evicted + EvictedTotals::of(leaves, places);
+            pages.extend((0..places).map(|_| Page::Evicted { leaves, level }));
+        }
+        let is_full = pages.len() == 1 << stored.level;
+        is_full.then(|| Self {
+            slot,
+            bits,
+            directory: Directory { pages, page_bits },
+            leaves: stored.leaves(),
+            evicted,
+            undo: Undo::default(),
+            resized: VecDeque::new(),
+            resized_at: 0,
+        })
+    }
+
+    /// Returns a directory with a number of bits, whose cells have these leaves and lie side by side.
+    pub(super) fn whole(slot: usize, bits: u32, leaves: &[Leaf]) -> Self {
+        // They did not change after the latest of their origins.
+        let changed_at = leaves.iter().map(|leaf| leaf.origin).max().unwrap_or(0);
+        Self {
+            bits,
+            directory: Directory::whole(leaves, bits, changed_at),
+            ..Self::build(slot, &[])
+        }
+    }
+
+    /// Takes the cells of `whole`, which has the same bits, for those in evicted pages, so that all of them are in memory
+    /// and lie side by side. Returns what they replace.
+    pub(super) fn complete(&mut self, whole: Self) -> impl Sized + use<> {
+        let mut before = std::mem::replace(&mut self.directory, whole.directory);
+        match (&mut self.directory.pages[..], &mut before.pages[..]) {
+            // It was resized when nothing was evicted.
+            (whole, [Page::Resident(_)]) => whole.swap_with_slice(&mut before.pages),
+            ([Page::Resident(cells)], pages) => {
+                let places = cells.chunks_exact_mut(1 << before.page_bits);
+                for (place, page) in places.zip(pages) {
+                    if let Page::Resident(cells) = page {
+                        place.swap_with_slice(cells);
+                    }
+                }
+            }
+            _ => {}
+        }
+        self.evicted = EvictedTotals::default();
+        before
+    }
+
+    /// Returns the evicted pages by their nodes in the heap, with the number of their leaves.
+    pub(super) fn all_evicted(&self) -> Vec<(u32, u32)> {
+        self.evicted_in(&self.paths(0, 0))
+    }
+
+    /// Checks a page, by its node in the heap, whose leaves are among sorted ones: it must have had as many when it was
+    /// evicted, and `has_digest` says whether they fold to its digest.
+    pub(super) fn check_page(
+        &self,
+        (page, count): (u32, u32),
+        leaves: &[Leaf],
+        has_digest: bool,
+    ) -> Result<(), LeavesDiffer> {
+        let mine = self.leaves_of(page, leaves);
+        if mine.len() == count as usize && has_digest {
+            return Ok(());
+        }
+        let level = page.ilog2();
+        let paths = self.paths(page - (1 << level), level);
+        Err(LeavesDiffer::new(&paths, count, mine.len()))
     }
 
     fn grow_leaves_per_cell_128(&self) -> u64 {
@@ -336,23 +425,19 @@ impl Cells {
 
     /// Passes all cells in memory, of a slot that was built or resized, to the hasher.
     pub(super) fn push_all(&self, dirty: &mut Dirty) {
-        self.push_pages(0..self.directory.pages.len(), dirty);
+        self.push_cells(0..1 << self.bits, dirty);
     }
 
     /// Passes all cells of what was a page, now on one or several, to the hasher; `page` is its node in the heap.
     pub(super) fn push_restored(&self, page: u32, dirty: &mut Dirty) {
-        let places = self.places_of(page);
-        self.push_pages(places.start as usize..places.end as usize, dirty);
+        let (places, page_bits) = (self.places_of(page), page_bits(self.bits));
+        self.push_cells(places.start << page_bits..places.end << page_bits, dirty);
     }
 
-    fn push_pages(&self, pages: Range<usize>, dirty: &mut Dirty) {
-        let first = (pages.start as u32) << self.directory.page_bits;
-        let pages = self.directory.pages[pages].iter();
-        for (first, page) in (first..).step_by(1 << self.directory.page_bits).zip(pages) {
-            if let Page::Resident(cells) = page {
-                for (cell, node) in (first..).zip(cells) {
-                    dirty.push(self.slot, cell, node, self.depth());
-                }
+    fn push_cells(&self, cells: Range<u32>, dirty: &mut Dirty) {
+        for cell in cells {
+            if let Ok(node) = self.directory.node(cell) {
+                dirty.push(self.slot, cell, node, self.depth());
             }
         }
     }
@@ -389,12 +474,29 @@ impl Cells {
 
     /// Returns whether a node of the heap is the top of an evicted page.
     pub(super) fn is_evicted_page(&self, node: u32) -> bool {
+        self.evicted_leaves(node).is_some()
+    }
+
+    /// Returns the number of leaves of an evicted page by its node in the heap, if it is one.
+    pub(super) fn evicted_leaves(&self, node: u32) -> Option<u32> {
         let level = node.ilog2();
         if self.evicted.places == 0 || level > page_level(self.bits) {
-            return false;
+            return None;
         }
         let first = self.places_of(node).start as usize;
-        matches!(self.directory.pages[first], Page::Evicted { level: own, .. } if u32::from(own) == level)
+        match self.directory.pages[first] {
+            Page::Evicted { leaves, level: own } if u32::from(own) == level => Some(leaves),
+            _ => None,
+        }
+    }
+
+    /// Returns the number of present leaves of a cell of a directory with a number of bits.
+    pub(super) fn leaf_count(&self, cell: u32, bits: u32) -> Result<usize, NotInMemory> {
+        match self.node(cell, bits) {
+            Some(Node::Block(leaves)) => Ok(leaves.len()),
+            Some(Node::Branch(branch)) => Ok(branch.count as usize),
+            None => Ok(self.present_leaves(&self.paths(cell, bits))?.len()),
+        }
     }
 
     /// Returns the leaves that `version` saw on a range of paths.
@@ -569,10 +671,48 @@ impl Cells {
         digests: &Digests,
         restored: &mut Vec<(usize, u32)>,
     ) -> Result<(), LeavesDiffer> {
-        let mut rest = leaves;
+        for (page, count) in self.evicted_in(paths) {
+            let (mine, fold) = self.fold_page(page, leaves);
+            let has_digest = digests.node(page) == Some(fold.digest());
+            self.check_page((page, count), leaves, has_digest)?;
+            self.put_in(page, mine, count);
+            restored.push((self.slot, page));
+        }
+        Ok(())
+    }
+
+    /// Replaces what is known of the evicted pages of a range of paths by what the leaf store has there. They stay evicted,
+    /// except those without leaves. Passes the node of each page in the heap, with its new digest.
+    pub(super) fn reread(
+        &mut self,
+        paths: &Range<u64>,
+        leaves: &[Leaf],
+        mut changed: impl FnMut(u32, Fold<Digest>),
+    ) {
+        for (page, before) in self.evicted_in(paths) {
+            let (mine, fold) = self.fold_page(page, leaves);
+            let count = mine.len() as u32;
+            changed(page, fold);
+            self.leaves = self.leaves - u64::from(before) + u64::from(count);
+            if mine.is_empty() {
+                self.put_in(page, mine, before);
+                continue;
+            }
+            let (leaves, level) = (count, page.ilog2() as u8);
+            let change = |leaves| EvictedTotals::of(leaves, 0);
+            self.evicted = self.evicted - change(before) + change(count);
+            for place in self.places_of(page) {
+                self.directory.pages[place as usize] = Page::Evicted { leaves, level };
+            }
+        }
+    }
+
+    /// Returns the evicted pages of a range of paths by their nodes in the heap, with the number of their leaves.
+    fn evicted_in(&self, paths: &Range<u64>) -> Vec<(u32, u32)> {
         let (first, last) = self.cells_of(paths).into_inner();
         let last = self.directory.place(last).0;
         let mut place = self.directory.place(first).0;
+        let mut evicted = Vec::new();
         while place <= last {
             let Page::Evicted { leaves, level } = self.directory.pages[place] else {
                 place += 1;
@@ -580,20 +720,24 @@ impl Cells {
             };
             let level = u32::from(level);
             let page = (1 << level) + (place as u32 >> (page_level(self.bits) - level));
-            let paths = self.paths(page - (1 << level), level);
-            let path = |leaf: &Leaf| path_of(&leaf.key_hash);
-            rest = &rest[rest.partition_point(|leaf| path(leaf) < paths.start)..];
-            let mine;
-            (mine, rest) = rest.split_at(rest.partition_point(|leaf| path(leaf) < paths.end));
-            let digest = fold_leaves(mine, ROOT_BITS + level).digest();
-            if mine.len() != leaves as usize || digests.node(page) != Some(digest) {
-                return Err(LeavesDiffer::new(&paths, leaves, mine.len()));
-            }
-            self.put_in(page, mine, leaves);
-            restored.push((self.slot, page));
+            evicted.push((page, leaves));
             place = self.places_of(page).end as usize;
         }
-        Ok(())
+        evicted
+    }
+
+    /// Returns those of some sorted leaves that belong to a page, and folds them.
+    fn fold_page<'a>(&self, page: u32, leaves: &'a [Leaf]) -> (&'a [Leaf], Fold<Digest>) {
+        let mine = self.leaves_of(page, leaves);
+        (mine, fold_leaves(mine, ROOT_BITS + page.ilog2()))
+    }
+
+    /// Returns those of some sorted leaves that belong to a page.
+    fn leaves_of<'a>(&self, page: u32, leaves: &'a [Leaf]) -> &'a [Leaf] {
+        let level = page.ilog2();
+        let paths = self.paths(page - (1 << level), level);
+        let before = |end: u64| leaves.partition_point(|leaf| path_of(&leaf.key_hash) < end);
+        &leaves[before(paths.start)..before(paths.end)]
     }
 
     /// Puts the leaves of an evicted page in.

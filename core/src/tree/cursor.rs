@@ -5,9 +5,9 @@ use std::cell::OnceCell;
 use std::ops::RangeInclusive;
 use std::sync::RwLockReadGuard;
 
-use super::cells::Cells;
+use super::cells::{Cells, page_level};
 use super::digests::{Digests, Entry};
-use super::eviction::{LeavesDiffer, key_hashes};
+use super::eviction::{LeavesDiffer, NotInMemory, key_hashes};
 use super::fold::{fold_half, fold_leaves, halves};
 use super::fork::slot::ForkSlot;
 use super::node::{Branch, Leaf, Node, bit_of, branch_bits};
@@ -15,6 +15,7 @@ use super::refold::{Subtree, entry_at};
 use super::versions::{LOWEST_KEPT_MAX, is_kept, lowest_kept};
 use crate::hash::{Digest, ZERO};
 use crate::params::{PATH_BITS, ROOT_BITS, path_of};
+use crate::store::pages_file::{SlotPages, StoredPage};
 
 /// One slot as a version saw it.
 #[derive(Debug)]
@@ -167,6 +168,55 @@ impl<'a> SlotView<'a> {
             false => self.subtree(node).entry(cells, digests, version, node),
         };
         refolded.unwrap_or_else(|| entry_at(cells, digests, version, node))
+    }
+
+    /// Returns the directory of the version, without its pages.
+    pub(super) fn no_pages(&self) -> SlotPages {
+        SlotPages {
+            bits: self.bits as u8,
+            level: page_level(self.bits) as u8,
+            pages: Vec::new(),
+        }
+    }
+
+    /// Adds the pages of the version below a node of the heap, in path order: those that are evicted as they are.
+    pub(super) fn add_pages(
+        &self,
+        node: u32,
+        pages: &mut Vec<StoredPage>,
+    ) -> Result<(), NotInMemory> {
+        let levels_above = page_level(self.bits) - node.ilog2();
+        let leaves = match self.cells.evicted_leaves(node) {
+            Some(leaves) => leaves,
+            None if levels_above > 0 => {
+                self.add_pages(2 * node, pages)?;
+                return self.add_pages(2 * node + 1, pages);
+            }
+            None => self.count_leaves(node)?,
+        };
+        let digest = match leaves {
+            0 => ZERO,
+            _ => self.entry(node).digest,
+        };
+        let levels_above = levels_above as u8;
+        pages.push(StoredPage {
+            levels_above,
+            leaves,
+            digest,
+        });
+        Ok(())
+    }
+
+    /// Returns how many leaves of the version are below a node of the heap.
+    fn count_leaves(&self, node: u32) -> Result<u32, NotInMemory> {
+        let subtree = self.subtree(node);
+        let below = self.bits - node.ilog2();
+        let cells = (node << below..(node + 1) << below).map(|cell| cell - (1 << self.bits));
+        let count = |cell| match subtree.leaves(cell) {
+            Some(leaves) => Ok(leaves.len()),
+            None => self.cells.leaf_count(cell, self.bits),
+        };
+        Ok(cells.map(count).sum::<Result<usize, _>>()? as u32)
     }
 
     /// Returns a cursor at the top of the slot.

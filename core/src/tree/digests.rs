@@ -149,6 +149,26 @@ impl Heap {
         resized
     }
 
+    /// Replaces entries by those that another heap of the same bits has in memory.
+    fn take_from(&mut self, other: &Self) {
+        self.top = other.top;
+        let above = 2..2 * other.pairs.len() as u32;
+        let level = other.pages.len().max(1).ilog2();
+        let pages = (0..).zip(&other.pages).filter(|(_, page)| page.is_some());
+        let below = pages.flat_map(|(page, _): (u32, _)| {
+            let page = (1 << level) + page;
+            (level + 1..=other.bits).flat_map(move |deep| {
+                let below = deep - level;
+                page << below..(page + 1) << below
+            })
+        });
+        for node in above.chain(below) {
+            if let Some(entry) = other.get(node) {
+                self.set(node, entry);
+            }
+        }
+    }
+
     #[inline(always)]
     fn place(&self, pair: u32) -> Place {
         if (pair as usize) < self.pairs.len() {
@@ -280,6 +300,54 @@ impl Digests {
         self.raise(&dirty.cells, dirty, scratch, &mut None);
     }
 
+    /// Returns the digests of a slot of which nothing is known but the digests of its pages, by their nodes in the heap.
+    pub(super) fn of_pages(
+        bits: u32,
+        pages: impl Iterator<Item = (u32, Fold<Digest>)>,
+        scratch: &mut Scratch,
+    ) -> Self {
+        let mut digests = Self {
+            heap: Heap::in_pages(bits),
+            versions: Versions::default(),
+        };
+        pages.for_each(|(node, fold)| digests.heap.set(node, fold.into()));
+        digests.fold_above_pages(scratch);
+        digests
+    }
+
+    /// Replaces the digest of a page, before [`Self::fold_above_pages`].
+    pub(super) fn replace_page(&mut self, node: u32, fold: Fold<Digest>) {
+        self.heap.set(node, fold.into());
+    }
+
+    /// Takes the entries of `whole`, which has the digests of the same directory side by side, where none is in memory.
+    /// Returns what they replace; `None` if the directories differ.
+    pub(super) fn complete(&mut self, whole: Self) -> Option<impl Sized + use<>> {
+        if self.heap.bits != whole.heap.bits {
+            return None;
+        }
+        let mut heap = whole.heap;
+        heap.take_from(&self.heap);
+        Some(std::mem::replace(&mut self.heap, heap))
+    }
+
+    /// Returns the bits of the directory at the last version that was hashed.
+    pub(super) fn bits(&self) -> u32 {
+        self.heap.bits
+    }
+
+    /// Folds everything above the pages.
+    pub(super) fn fold_above_pages(&mut self, scratch: &mut Scratch) {
+        for level in (0..page_level(self.heap.bits)).rev() {
+            // What is below the top of a page that fills several places is not in memory.
+            let is_above = |node: &u32| self.heap.get(2 * node).is_some();
+            scratch.nodes.clear();
+            let nodes = (1 << level..2 << level).rev();
+            scratch.nodes.extend(nodes.filter(is_above));
+            self.fold(scratch, &mut None);
+        }
+    }
+
     /// Returns the digest of a node of the heap at the last version that was hashed, if it is in memory.
     pub(super) fn node(&self, node: u32) -> Option<Digest> {
         self.heap.get(node).map(|entry| entry.digest)
@@ -403,6 +471,11 @@ impl Digests {
     fn ascend(&mut self, scratch: &mut Scratch, replaced: &mut Option<Entries>) {
         scratch.nodes.iter_mut().for_each(|node| *node /= 2);
         scratch.nodes.dedup();
+        self.fold(scratch, replaced);
+    }
+
+    /// Folds nodes of one level from their halves.
+    fn fold(&mut self, scratch: &mut Scratch, replaced: &mut Option<Entries>) {
         self.heap.read_ahead(&scratch.nodes);
         let needs_hash = |node: &&u32| self.heap.lifted(**node).is_none();
         scratch.hashed_nodes.clear();

@@ -4,10 +4,12 @@
 //! version that every reader's view of the store has reached. Its digest stays, so nothing above it
 //! changes, and restored leaves are compared with it. The engine reads the store:
 //! [`TreeWriter::pages_to_load`] names the pages that a batch touches, and [`TreeWriter::restore`] takes
-//! their leaves. Not here: the pages themselves (`cells`, `digests`), and reading the store.
+//! their leaves. A tree that was built from page digests ([`ColdTree`](super::ColdTree)) begins with all pages evicted.
+//! Not here: the pages themselves (`cells`, `digests`), and reading the store.
 
 use std::collections::BTreeMap;
 use std::ops::{Add, Range, RangeInclusive, Sub};
+use std::sync::atomic::Ordering;
 
 use super::cells::{Cells, Page, page_level};
 use super::digests::{Digests, PAGE_POINTER_BYTES};
@@ -103,6 +105,14 @@ impl PageRun {
     /// Returns the key hashes to scan.
     pub fn key_hashes(&self) -> RangeInclusive<Digest> {
         key_hashes(&self.paths)
+    }
+
+    pub(super) fn slot(&self) -> usize {
+        self.slot
+    }
+
+    pub(super) fn paths(&self) -> &Range<u64> {
+        &self.paths
     }
 
     fn takes(&self, slot: usize, start: u64) -> bool {
@@ -344,6 +354,12 @@ impl TreeWriter {
         )
     }
 
+    /// Returns whether pages may be evicted: always within a budget, and without one until all slots of a tree that was
+    /// built from page digests are whole.
+    pub fn may_have_evicted(&self) -> bool {
+        self.eviction.budget_bytes > 0 || self.shared.slots_in_pages.load(Ordering::Acquire) > 0
+    }
+
     /// Returns the pages to restore before these batches are applied, one after the other: every evicted page
     /// that they touch, and all evicted pages of a slot whose directory has to be halved.
     pub fn pages_to_load<'a>(
@@ -351,7 +367,7 @@ impl TreeWriter {
         batches: impl IntoIterator<Item = &'a PreparedBatch>,
     ) -> Vec<PageRun> {
         let mut wanted = Vec::new();
-        if self.eviction.budget_bytes == 0 {
+        if !self.may_have_evicted() {
             return wanted_runs(wanted);
         }
         for batch in batches {
@@ -416,7 +432,7 @@ fn cold_of(hot: &[u16], slot: usize, level: u32, pages: Range<u32>) -> Vec<Range
 }
 
 /// Groups pages (slot, first path, end of their paths) into runs of which each is one scan.
-fn wanted_runs(mut wanted: Vec<(usize, u64, u64)>) -> Vec<PageRun> {
+pub(super) fn wanted_runs(mut wanted: Vec<(usize, u64, u64)>) -> Vec<PageRun> {
     wanted.sort_unstable();
     wanted.dedup();
     let mut runs: Vec<PageRun> = Vec::new();

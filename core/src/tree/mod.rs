@@ -33,6 +33,8 @@
 //! | `eviction` | which pages stay in memory |
 //! | `cursor` | walking one version, or a fork, for proofs |
 //! | `fork` | private states over a version |
+//! | `stored` | page digests on their way to a file and back |
+//! | `whole` | bringing the pages of a tree without a budget back |
 //! | `past` | digests of versions that are retired, on their way to a store and back |
 
 mod cells;
@@ -48,9 +50,11 @@ mod past;
 mod reader;
 mod refold;
 mod shard;
+mod stored;
 mod undo;
 mod update;
 mod versions;
+mod whole;
 mod writer;
 
 pub use eviction::{
@@ -61,6 +65,8 @@ pub use hasher::{Roots, TreeHasher};
 pub use node::Leaf;
 pub use past::{PAST_NODES, PastDiffers, PastLeaves, PastSlot, ReplacedDigests};
 pub use reader::{Change, Probe, TreeReader};
+pub use stored::{ColdTree, OtherPages};
+pub use whole::SlotRestorer;
 pub use writer::{Applied, SealedChanges, TreeWriter};
 
 pub(crate) use cursor::{Cursor, Missing, SlotView, Slots, View, with_loaded};
@@ -68,6 +74,7 @@ pub(crate) use past::PastCursor;
 
 use std::convert::Infallible;
 use std::ops::RangeInclusive;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use rayon::prelude::*;
@@ -87,6 +94,8 @@ use crate::params::{
 #[derive(Debug)]
 struct Shared {
     slots: Vec<Slot>,
+    /// Without a budget: slots that are cut into pages, since the tree was built from page digests.
+    slots_in_pages: AtomicUsize,
     /// Empty buffers on their way back from hasher to writer, grouped by version.
     spare: Mutex<Vec<Vec<Dirty>>>,
 }
@@ -295,7 +304,9 @@ fn halves_of(
     policy: CollisionPolicy,
     budget_bytes: u64,
 ) -> (TreeWriter, TreeHasher) {
+    let is_in_pages = |slot: &&Slot| slot.cells().evicted().places > 0;
     let shared = Arc::new(Shared {
+        slots_in_pages: AtomicUsize::new(slots.iter().filter(is_in_pages).count()),
         slots,
         spare: Mutex::default(),
     });

@@ -129,7 +129,7 @@ impl TreeWriter {
     ///
     /// # Panics
     ///
-    /// If the tree has a budget, and a page that [`Self::pages_to_load`] names was not restored.
+    /// If a page that [`Self::pages_to_load`] names was not restored.
     pub fn apply(&mut self, batch: &PreparedBatch, version: u64) -> Result<Applied, Refusal> {
         self.apply_on(None, batch, version)
     }

@@ -2,6 +2,7 @@
 
 #![cfg(feature = "state")]
 
+mod pair;
 mod support;
 
 mod applied;
@@ -17,3 +18,4 @@ mod probe;
 mod readers;
 mod refusals;
 mod shards;
+mod stored;

@@ -11,6 +11,10 @@ use crate::context::StageContext;
 use crate::failure::EngineFailure;
 use crate::runtime::clock;
 
+/// A checkpoint is made when the engine is closed if a share of what starts one has gathered: replaying the log takes longer
+/// than opening without it.
+const SHARE_AT_CLOSE: u64 = 16;
+
 /// Starts checkpoints when enough has gathered in memory or in the log.
 pub(super) struct CheckpointTrigger {
     checkpoints: Checkpoints,
@@ -35,27 +39,13 @@ impl CheckpointTrigger {
     ) -> Result<(), EngineFailure> {
         let config = context.config();
         let limits = &config.checkpoint;
-        let past = context.state.past.as_ref();
-        let recent_bytes = past.map_or(0, |past| past.recent_bytes());
-        let unflushed_bytes = (context.state.values.unflushed_bytes() + recent_bytes) as u64;
-        let gathered_bytes = unflushed_bytes.max(self.untrimmed_bytes(log)?);
+        let (unflushed_bytes, gathered_bytes) = self.gathered(context, log)?;
         if gathered_bytes < limits.bytes_max {
             return Ok(());
         }
         if !self.checkpoints.is_running() {
-            // Everything that a checkpoint covers must be synced, whatever the receipts said.
-            log.sync()?;
-            self.log_bytes_at_start = log.bytes()?;
             let shows_rate = unflushed_bytes >= limits.bytes_max;
-            let covered = Covered {
-                version: context.state.versions.newest(),
-                // Stored only if the log is trimmed; otherwise it has all keys.
-                remembered: match self.checkpoints.trims_log() {
-                    true => context.idempotency.remembered(),
-                    false => Remembered::default(),
-                },
-            };
-            self.checkpoints.start(covered, unflushed_bytes, shows_rate);
+            self.start(context, log, unflushed_bytes, shows_rate)?;
         }
         let pause = match gathered_bytes >= limits.unflushed_bytes_max {
             true => None,
@@ -77,9 +67,60 @@ impl CheckpointTrigger {
         Ok(())
     }
 
-    /// Waits until no checkpoint runs.
-    pub(super) fn wait(&self) {
+    /// Returns the bytes of leaves that are not in the store, and those or the bytes of the log: whichever are more.
+    fn gathered(
+        &self,
+        context: &StageContext,
+        log: &mut LogWriter,
+    ) -> Result<(u64, u64), EngineFailure> {
+        let past = context.state.past.as_ref();
+        let recent_bytes = past.map_or(0, |past| past.recent_bytes());
+        let unflushed_bytes = (context.state.values.unflushed_bytes() + recent_bytes) as u64;
+        let gathered_bytes = unflushed_bytes.max(self.untrimmed_bytes(log)?);
+        Ok((unflushed_bytes, gathered_bytes))
+    }
+
+    fn start(
+        &mut self,
+        context: &StageContext,
+        log: &mut LogWriter,
+        unflushed_bytes: u64,
+        shows_rate: bool,
+    ) -> Result<u64, EngineFailure> {
+        // Everything that a checkpoint covers must be synced, whatever the receipts said.
+        log.sync()?;
+        self.log_bytes_at_start = log.bytes()?;
+        let covered = Covered {
+            version: context.state.versions.hold_newest(),
+            // Stored only if the log is trimmed; otherwise it has all keys.
+            remembered: match self.checkpoints.trims_log() {
+                true => context.idempotency.remembered(),
+                false => Remembered::default(),
+            },
+        };
+        let version = covered.version.number();
+        self.checkpoints.start(covered, unflushed_bytes, shows_rate);
+        Ok(version)
+    }
+
+    /// Waits until no checkpoint runs, and makes a last one before the log is closed if much would have to be replayed.
+    /// Returns its version.
+    pub(super) fn close(
+        &mut self,
+        context: &StageContext,
+        log: &mut LogWriter,
+    ) -> Result<Option<u64>, EngineFailure> {
         self.checkpoints.wait();
+        context.health.check()?;
+        let (unflushed_bytes, gathered_bytes) = self.gathered(context, log)?;
+        let is_much = gathered_bytes >= context.config().checkpoint.bytes_max / SHARE_AT_CLOSE;
+        if !is_much || unflushed_bytes == 0 || !self.checkpoints.trims_log() {
+            return Ok(None);
+        }
+        let version = self.start(context, log, unflushed_bytes, false)?;
+        self.checkpoints.wait();
+        context.health.check()?;
+        Ok(Some(version))
     }
 
     /// Returns the bytes that the log got since the last checkpoint was started, or 0 if checkpoints do not trim it.

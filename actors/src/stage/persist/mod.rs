@@ -152,7 +152,8 @@ impl PersistStage {
         completion.durable(version.kzg_root.get().copied(), durability);
     }
 
-    /// Commits and syncs everything, whatever the durability mode; with `close`, closes the log too.
+    /// Commits and syncs everything, whatever the durability mode; with `close`, makes a last checkpoint if that is worth
+    /// it, and closes the log.
     fn drain(&mut self, close: bool) -> Result<(), EngineFailure> {
         if self.log.is_closed() {
             return Ok(());
@@ -162,9 +163,16 @@ impl PersistStage {
         if !close {
             return Ok(());
         }
-        self.checkpoints.wait();
-        self.context.health.check()?;
+        if let Some(version) = self.checkpoints.close(&self.context, &mut self.log)? {
+            self.trim(version)?;
+        }
         self.log.close()
+    }
+
+    /// Trims the log up to the version of a checkpoint.
+    fn trim(&mut self, version: u64) -> Result<(), EngineFailure> {
+        let held_bytes_max = self.context.config().log.held_bytes_max;
+        self.log.trim(version, &self.context.feed, held_bytes_max)
     }
 
     /// Lets followers read what is synced and published.
@@ -218,9 +226,7 @@ impl Actor for PersistStage {
             // Looked at when the mailbox is empty.
             PersistMessage::RootReady => {}
             PersistMessage::Checkpointed(version) => {
-                let (feed, config) = (self.context.feed.clone(), self.context.config());
-                let held_bytes_max = config.log.held_bytes_max;
-                self.guarded(|stage| stage.log.trim(version, &feed, held_bytes_max));
+                self.guarded(|stage| stage.trim(version));
                 let _ = self.background.send(Task::Prune);
             }
             PersistMessage::Drain(drain) => self.answer(drain),

@@ -43,6 +43,8 @@ struct DurableVersions {
     versions: VecDeque<Arc<Version>>,
     /// Number of snapshots that hold a version.
     pins: BTreeMap<u64, usize>,
+    /// The version whose pages a checkpoint reads: it stays, whatever the limits are.
+    held: Option<u64>,
     limits: VersionsConfig,
 }
 
@@ -69,7 +71,9 @@ impl DurableVersions {
         let wanted = pinned.map_or(retained, |(pinned, _)| retained.min(*pinned));
         let allowed = newest.saturating_sub(limits.snapshot_versions_behind_max);
         let affordable = self.oldest_within(limits.retained_bytes_max);
-        wanted.max(allowed).max(affordable).max(oldest_now)
+        let held = self.held.unwrap_or(u64::MAX);
+        let oldest = wanted.max(allowed).max(affordable).min(held);
+        oldest.max(oldest_now)
     }
 
     /// Returns the oldest version that can be kept for this many bytes. The newest one costs nothing.
@@ -107,6 +111,7 @@ impl Versions {
             durable: RwLock::new(DurableVersions {
                 versions,
                 pins: BTreeMap::new(),
+                held: None,
                 limits,
             }),
         }
@@ -182,6 +187,20 @@ impl Versions {
     /// Returns the newest durable version.
     pub fn newest(&self) -> Arc<Version> {
         self.durable.read().newest().clone()
+    }
+
+    /// Keeps the newest durable version readable until [`Self::release`], whatever the limits are, and returns it. One
+    /// version is held at a time.
+    pub fn hold_newest(&self) -> Arc<Version> {
+        let mut durable = self.durable.write();
+        let version = durable.newest().clone();
+        durable.held = Some(version.number());
+        version
+    }
+
+    /// Releases the version that is held.
+    pub fn release(&self) {
+        self.durable.write().held = None;
     }
 
     /// Pins the newest durable version and returns it.
@@ -318,6 +337,17 @@ mod tests {
         assert_eq!(published(limits(3, 6, u64::MAX), 8, pin_first).oldest(), 2);
         assert_eq!(published(limits(3, 6, u64::MAX), 9, pin_first).oldest(), 3);
         assert_eq!(published(limits(3, 6, u64::MAX), 10, pin_first).oldest(), 8);
+    }
+
+    #[test]
+    fn the_version_of_a_checkpoint_stays_whatever_it_costs() {
+        let hold = |versions: &Versions| match versions.newest().number() {
+            3 => drop(versions.hold_newest()),
+            8 => versions.release(),
+            _ => {}
+        };
+        assert_eq!(published(limits(1, 1, 0), 8, hold).oldest(), 3);
+        assert_eq!(published(limits(1, 1, 0), 9, hold).oldest(), 9);
     }
 
     #[test]
