@@ -1,8 +1,9 @@
-//! Measures what following costs a primary, and how fast a replica catches up, reads and is promoted.
+//! Measures the cost of following for a primary, and the speed at which a replica catches up, reads and is promoted.
 //!
-//! `cargo bench --bench following [-- ROUNDS]`. In each round a primary commits the same batches twice, alone and with a
-//! follower that reads, signs, encodes and drops every frame; then a replica applies the whole backlog with the primary
-//! stopped, follows a second one while a thread reads from it, and is promoted. Figures are medians over the rounds.
+//! `cargo bench --bench following [-- ROUNDS]`. In each round a primary commits the same batches twice, alone and with
+//! a follower that reads, signs, encodes and drops every frame; then a replica applies the whole backlog with the
+//! primary stopped, follows a second one while a thread reads from it, and is promoted. Figures are medians over the
+//! rounds.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -92,7 +93,7 @@ fn measure() -> Figures {
     engine.shutdown_blocking().expect("the engine works");
 
     let engine = open(&directory.path().join("primary"));
-    // The backlog must be there when the replica comes.
+    // The backlog must be complete when the replica begins.
     engine.set_cursor("replica", 0).expect("the cursor fits");
     fill(&engine);
     let from = engine.synced_version() + 1;
@@ -100,7 +101,7 @@ fn measure() -> Figures {
         let follower = scope.spawn(|| follow(&engine, from, &key));
         let cost = timed(|| {
             update(&engine, 1);
-            // What the follower has left to do is part of its cost.
+            // The rest of the follower's work is part of its cost.
             STOP_AT.store(engine.synced_version(), Ordering::Release);
             engine.put_blocking("last", "x").expect("the engine works");
             follower.join().expect("the follower ends");
@@ -196,7 +197,7 @@ fn submit_all(engine: &Engine, batches: impl Iterator<Item = std::ops::Range<u64
 /// The version at which a follower stops.
 static STOP_AT: AtomicU64 = AtomicU64::new(u64::MAX);
 
-/// Reads, signs and encodes every version, as a primary does that publishes them.
+/// Reads, signs and encodes every version, like a primary that publishes them.
 fn follow(engine: &Engine, from: u64, key: &SecretKey) {
     for entry in engine.feed(from) {
         let entry = entry.expect("the log is there");

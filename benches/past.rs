@@ -1,9 +1,9 @@
-//! Measures what `versions.archive` costs: puts a second and bytes written a put, with it and without it.
+//! Measures the cost of `versions.archive`: puts a second and bytes written a put, with it and without it.
 //!
-//! `cargo bench --bench past [-- ROUNDS [KEYS [PUTS]]]`. Each round fills a tree, and then updates its keys at random in
-//! batches of 10,000 with values of 32 bytes, once without the archive and once with it, in turns. A side ends when its
-//! engine is shut down, and its bytes are those that the process made the kernel write. With the archive, old versions are
-//! then read and proven.
+//! `cargo bench --bench past [-- ROUNDS [KEYS [PUTS]]]`. Each round fills a tree, and then updates its keys at random
+//! in batches of 10,000 with values of 32 bytes, once without the archive and once with it, in turns. A side ends when
+//! its engine is shut down, and its bytes are those that the process made the kernel write. With the archive, old
+//! versions are then read and proven.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -17,7 +17,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const BATCH: u64 = 10_000;
 const IN_FLIGHT: usize = 8;
-/// Old versions that are opened, and keys that are read and proven of each.
+/// The number of old versions that are opened, and of keys that are read and proven in each.
 const VERSIONS: u64 = 20;
 const KEYS_OF_EACH: u64 = 50;
 
@@ -100,7 +100,7 @@ fn open(directory: &Path, archive: bool) -> Engine {
     Engine::open_blocking(config).expect("the directory works")
 }
 
-/// Commits batches of keys, some in flight, and waits until the last one is durable.
+/// Commits batches of keys, some of them in flight, and waits until the last one is durable.
 fn write(engine: &Engine, batches: u64, mut key: impl FnMut(u64) -> u64) {
     let mut receipts = VecDeque::new();
     for number in 0..batches {
@@ -121,7 +121,7 @@ fn write(engine: &Engine, batches: u64, mut key: impl FnMut(u64) -> u64) {
     }
 }
 
-/// Reads and proves keys of versions all over the archive, and says how long that takes.
+/// Reads and proves keys of versions throughout the archive, and prints the times.
 fn read_old(engine: &Engine, keys: u64) {
     let (newest, mut opened, mut read, mut proven) = (engine.snapshot().version(), 0.0, 0.0, 0.0);
     for place in 0..VERSIONS {
@@ -156,7 +156,7 @@ fn read_old(engine: &Engine, keys: u64) {
     );
 }
 
-/// Returns a number that follows from a seed (SplitMix64).
+/// Returns a number derived from a seed (SplitMix64).
 fn random(seed: u64) -> u64 {
     let z = seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -164,7 +164,7 @@ fn random(seed: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// Returns the bytes that this process made the kernel write; 0 where the system does not tell.
+/// Returns the bytes that this process made the kernel write; 0 if the system does not count them.
 fn written_bytes() -> u64 {
     let io = std::fs::read_to_string("/proc/self/io").unwrap_or_default();
     let line = io

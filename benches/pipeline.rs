@@ -30,7 +30,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const KEYS: u64 = 1_000_000;
 const BATCH: u64 = 10_000;
 const BATCHES: u64 = 100;
-/// Submissions in a group, and groups in a checkpoint, as in an engine under this load.
+/// The number of submissions in a group, and of groups in a checkpoint, as in an engine under this load.
 const GROUP_BATCHES: usize = 2;
 const CHECKPOINT_GROUPS: usize = 25;
 const IN_FLIGHT: usize = 8;
@@ -52,14 +52,14 @@ fn main() {
     report(&passes);
 }
 
-/// Time of one put in nanoseconds.
+/// The time of one put, nanoseconds.
 #[derive(Clone, Copy, Debug, Default)]
 struct Cost {
     wall_ns: f64,
     cpu_ns: f64,
 }
 
-/// One round.
+/// The figures of one round.
 struct Pass {
     stages: [Cost; STAGES.len()],
     engine: Cost,
@@ -196,7 +196,7 @@ fn stages_alone() -> [Cost; STAGES.len()] {
     let (mut writer, mut hasher) = preloaded_tree();
     let first = KEYS / BATCH;
     let mut versions = Vec::with_capacity(groups.len());
-    // Tree and hash alternate, since the tree keeps what a version replaced until that is retired.
+    // Tree and hash alternate, since the tree keeps the digests that a version replaced until it is retired.
     for (version, group) in (first + 1..).zip(&groups) {
         let changes = timed(&mut tree, || apply(&mut writer, group, version));
         versions.push(timed(&mut hash, || {

@@ -1,7 +1,7 @@
 //! Reads that do not block the caller's thread: they run on the engine's threads for reads.
 //!
-//! At most a fixed number of them is under way; others wait for their turn. Dropping a future gives its read up, unless
-//! that has begun. They work from any runtime or none.
+//! A fixed number of them runs at a time; others wait for their turn. Dropping a future cancels its read, unless it has
+//! begun. They work from any runtime or none.
 
 use bytes::Bytes;
 use trunkline_actors::state::order::{KeyRange, RangePage};
@@ -13,7 +13,7 @@ use crate::snapshot::Snapshot;
 use crate::snapshot::prove::{ProveOptions, SnapshotProveError};
 
 impl Snapshot {
-    /// Does what [`Self::get`] does, on a thread of the engine.
+    /// Works like [`Self::get`], on a thread of the engine.
     ///
     /// # Errors
     ///
@@ -24,7 +24,7 @@ impl Snapshot {
         self.state.pools.read_async(read).await
     }
 
-    /// Does what [`Self::multi_get`] does, on threads of the engine.
+    /// Works like [`Self::multi_get`], on threads of the engine.
     ///
     /// # Errors
     ///
@@ -38,7 +38,7 @@ impl Snapshot {
         self.state.pools.read_async(read).await
     }
 
-    /// Does what [`Self::prove_with`] does, on a thread of the engine.
+    /// Works like [`Self::prove_with`], on a thread of the engine.
     ///
     /// # Errors
     ///
@@ -55,7 +55,7 @@ impl Snapshot {
 }
 
 impl Engine {
-    /// Does what [`Self::get`] does, on a thread of the engine. Use it in async code for values that may not be in memory.
+    /// Works like [`Self::get`], on a thread of the engine. Use it in async code for values that may not be in memory.
     ///
     /// ```
     /// # let directory = tempfile::tempdir()?;
@@ -79,7 +79,7 @@ impl Engine {
         self.state().pools.read_async(read).await
     }
 
-    /// Does what [`Self::multi_get`] does, on threads of the engine.
+    /// Works like [`Self::multi_get`], on threads of the engine.
     ///
     /// # Errors
     ///
@@ -93,9 +93,10 @@ impl Engine {
         self.state().pools.read_async(read).await
     }
 
-    /// Returns the first page of a range: keys in byte order, each with its latest accepted value, as [`Self::get`] would
-    /// return it at the moment when the page is read. The keys of a page need not be of one version; for that, use
-    /// [`Snapshot::range`]. Looks at every write that is accepted and not applied yet. Needs `store.key_order`.
+    /// Returns the first page of a range: keys in byte order, each with its latest accepted value, as [`Self::get`]
+    /// would return it when the page is read. The keys of a page may be of different versions; for that, use
+    /// [`Snapshot::range`]. It takes time in proportion to the writes that are accepted and not applied yet. Needs
+    /// `store.key_order`.
     ///
     /// # Errors
     ///
@@ -114,7 +115,7 @@ impl Engine {
         self.range(&KeyRange::prefix(prefix))
     }
 
-    /// Does what [`Self::range`] does, on a thread of the engine. [`Snapshot::range_stream`] streams a range of one
+    /// Works like [`Self::range`], on a thread of the engine. [`Snapshot::range_stream`] streams a range of one
     /// version.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine as Inner, CoroutineResult, Yielder};
 
-/// Bytes of a stack. Pages that are not used take no memory.
+/// The size of a stack, bytes. Unused pages take no memory.
 const STACK_BYTES: usize = 1 << 20;
 
 /// A task that can be suspended with a `P` and resumed.
@@ -15,7 +15,7 @@ pub(crate) struct Coroutine<P: 'static> {
     suspender: Suspender<P>,
 }
 
-/// Suspends the coroutine that it belongs to.
+/// The handle with which the coroutine that it belongs to suspends itself.
 pub(crate) struct Suspender<P>(Rc<Cell<*const Yielder<(), P>>>);
 
 impl<P> Clone for Suspender<P> {
@@ -26,14 +26,14 @@ impl<P> Clone for Suspender<P> {
 
 /// The state of a coroutine after a step: suspended or ended.
 pub(crate) enum Resumed<P> {
-    /// It was suspended.
+    /// The coroutine was suspended.
     Suspended(P),
-    /// It has ended. Its stack can be used again.
+    /// The coroutine has ended. Its stack can be used again.
     Ended(DefaultStack),
 }
 
 impl<P: 'static> Coroutine<P> {
-    /// Makes a coroutine, on a stack that another one left if there is one.
+    /// Makes a coroutine, on the stack of an ended one if there is one.
     pub(crate) fn new(stack: Option<DefaultStack>, work: impl FnOnce() + 'static) -> Self {
         let stack = stack.unwrap_or_else(|| {
             DefaultStack::new(STACK_BYTES).expect("there is memory for a stack")
@@ -48,7 +48,7 @@ impl<P: 'static> Coroutine<P> {
         Self { inner, suspender }
     }
 
-    /// Returns what suspends this coroutine from inside.
+    /// Returns the handle that suspends this coroutine from inside.
     pub(crate) fn suspender(&self) -> Suspender<P> {
         self.suspender.clone()
     }
@@ -61,7 +61,7 @@ impl<P: 'static> Coroutine<P> {
         }
     }
 
-    /// Leaves a suspended coroutine as it is for good: nothing on its stack is dropped.
+    /// Leaves a suspended coroutine as it is forever: nothing on its stack is dropped.
     pub(crate) fn abandon(self) {
         std::mem::forget(self);
     }
@@ -73,7 +73,7 @@ impl<P> Suspender<P> {
         let yielder = self.0.get();
         assert!(!yielder.is_null(), "the coroutine runs");
         // SAFETY: the pointer is set while the coroutine's function runs, which has the yielder by reference, and it is
-        // null before and after that. The scheduler keeps the suspender of the running coroutine alone at hand, so the
+        // null before and after that. The scheduler makes only the suspender of the running coroutine available, so the
         // caller is on the stack that the yielder belongs to.
         unsafe { &*yielder }.suspend(pause);
     }

@@ -1,7 +1,7 @@
 //! The machine below an engine: a disk and a leaf store at whose calls tasks take turns, and a power switch.
 //!
-//! When the power of an engine is off, every call of it fails, for good. The next engine gets a new switch. Between the
-//! two, the world decides what a loss of power leaves of what was not synced; if only the process ends, all is kept.
+//! After the power of an engine is switched off, every call of it fails. The next engine gets a new switch. Between the
+//! two, the world decides which unsynced writes survive a loss of power; if only the process ends, all do.
 
 use std::io;
 use std::ops::RangeInclusive;
@@ -25,7 +25,7 @@ use trunkline_actors::runtime::wait::{Signal, yield_point};
 use crate::past::EnginePast;
 use crate::plan::Call;
 
-/// What outlives engines.
+/// The parts of a machine that outlive engines.
 pub(crate) struct Machine {
     /// The disk.
     pub(crate) disk: SimulatedDisk,
@@ -35,27 +35,27 @@ pub(crate) struct Machine {
     pub(crate) past: Arc<MemoryPast>,
 }
 
-/// The power switch of one engine, and what goes wrong at its calls besides faults of the disk.
+/// The power switch of one engine, and the mishaps at its calls in addition to faults of the disk.
 #[derive(Debug)]
 pub(crate) struct Power {
     off: AtomicBool,
     mishaps: Mutex<Vec<Mishap>>,
-    /// Longest time that a sync takes, microseconds.
+    /// The longest time that a sync takes, microseconds.
     sync_us_max: u64,
 }
 
-/// What goes wrong at a call.
+/// A mishap at a call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mishap {
     pub(crate) what: What,
-    /// Calls of the kind before that.
+    /// The number of calls of the kind before it.
     pub(crate) after: u64,
 }
 
 /// A kind of mishap.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum What {
-    /// The power goes off: at a call that writes, of this kind or of any.
+    /// The power goes off at a call that writes, of this kind or of any.
     PowerOff(Option<Call>),
     /// The call panics.
     Panic(Call),
@@ -82,12 +82,12 @@ impl Power {
         self.mishaps.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Switches it off.
+    /// Switches the power off.
     pub(crate) fn switch_off(&self) {
         self.off.store(true, Ordering::Release);
     }
 
-    /// Returns whether it is off.
+    /// Returns whether the power is off.
     pub(crate) fn is_off(&self) -> bool {
         self.off.load(Ordering::Acquire)
     }
@@ -114,7 +114,7 @@ impl Power {
         result
     }
 
-    /// Runs a call that syncs, which takes time before it has its effect, and behind it.
+    /// Runs a call that syncs, which takes time before and after its effect.
     pub(crate) fn sync<T>(
         &self,
         call: Call,
@@ -136,7 +136,7 @@ impl Power {
         work()
     }
 
-    /// Lets happen what is due at a call; `None` stands for a read.
+    /// Causes the mishap that is due at a call, if any; `None` stands for a read.
     fn meet(&self, call: Option<Call>) -> io::Result<()> {
         let mut due = None;
         self.lock().retain_mut(|mishap| {
@@ -193,7 +193,7 @@ struct EngineFile {
 
 struct EngineReader {
     reader: Box<dyn DiskReader>,
-    /// A lock of the engine is held while the history file is read, so others cannot have a turn then.
+    /// False for the history file: a lock of the engine is held while it is read, so others cannot run then.
     yields: bool,
     power: Arc<Power>,
 }
@@ -210,7 +210,7 @@ struct EngineSnapshot {
 }
 
 impl Machine {
-    /// Returns a machine with nothing on its disk.
+    /// Returns a machine with an empty disk.
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             disk: SimulatedDisk::new(seed),

@@ -6,7 +6,7 @@ use trunkline::{KeyRange, ReadError, Snapshot};
 
 use crate::ensure;
 
-/// What the model has: keys and values in byte order.
+/// The keys and values of the model, in byte order.
 type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// Returns a range with bounds among the keys of the model, in either direction, with pages of a few entries.
@@ -20,7 +20,7 @@ pub(crate) fn range(keys: &Pairs, random: &mut SmallRng) -> KeyRange {
         0 => KeyRange::all(),
         1 => KeyRange::prefix(&one[..random.random_range(0..=one.len())]),
         2 => KeyRange::new(one..),
-        // Perhaps empty.
+        // The range may be empty.
         _ => KeyRange::new(one..=other),
     };
     let range = range.entries_max(random.random_range(1..20));

@@ -20,21 +20,21 @@ use trunkline_actors::runtime::simulated::{self, Pause, Place, Scheduler};
 
 use crate::coroutine::{Coroutine, Resumed, Suspender};
 
-/// Virtual time after which a task of the world that waits without a deadline counts as stuck.
+/// The virtual time after which a task of the world that waits without a deadline counts as stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(120);
-/// Steps after which a world counts as endless.
+/// The number of steps after which a world counts as endless.
 const STEPS_MAX: u64 = 20_000_000;
-/// Names of tasks of the world begin so; all others are the engine's.
+/// The prefix of the names of the world's tasks; all others belong to the engine.
 pub(crate) const WORLD: &str = "world ";
 
-/// How a scheduler picks tasks.
+/// The parameters by which a scheduler picks tasks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Schedule {
     /// The seed of all picks.
     pub(crate) seed: u64,
-    /// Every task gets a weight of 1 to this when it starts.
+    /// The largest weight that a task may get when it starts; the smallest is 1.
     pub(crate) weight_max: u64,
-    /// Each step takes up to this long.
+    /// The longest time of a step.
     pub(crate) step_max: Duration,
 }
 
@@ -52,10 +52,10 @@ struct State {
     next_task: u64,
     running: Option<(u64, Suspender<Paused>)>,
     stacks: Vec<DefaultStack>,
-    /// Grows when a task has done more than to look in vain.
+    /// A number that grows when a task does more than poll in vain.
     progress: u64,
     steps: u64,
-    /// Spawning fails after this many more.
+    /// The number of spawns that still succeed.
     spawns_left: Option<u64>,
     trace: Trace,
     failure: Option<String>,
@@ -64,24 +64,24 @@ struct State {
 struct Task {
     name: String,
     weight: u64,
-    /// `None` while it runs.
+    /// `None` while the task runs.
     coroutine: Option<Coroutine<Paused>>,
     paused: Paused,
     since: Duration,
 }
 
-/// Why a task does not run.
+/// The reason why a task does not run.
 #[derive(Clone, Copy, Debug)]
 enum Paused {
     Ready,
     Waits(Place, Option<Duration>, &'static str),
-    /// Until the progress is another one.
+    /// It polls until the progress has changed.
     Polls(u64, Option<Duration>, &'static str),
-    /// The simulation has failed in it.
+    /// The simulation has failed in this task.
     Failed,
 }
 
-/// A hash over everything that happened, and the events that are printed.
+/// A hash over all events, and whether events are printed.
 struct Trace {
     hash: u64,
     prints: bool,
@@ -121,7 +121,7 @@ impl Simulation {
     ///
     /// # Errors
     ///
-    /// Fails with what went wrong.
+    /// Fails with the failure of the simulation.
     pub(crate) fn run(self: &Rc<Self>, main: impl FnOnce() + 'static) -> Result<(), String> {
         simulated::enter(Some(self.clone()));
         CURRENT.set(Some(self.clone()));
@@ -141,7 +141,7 @@ impl Simulation {
         self.state.borrow().failure.clone()
     }
 
-    /// Returns the hash over everything that happened.
+    /// Returns the hash over all events.
     pub(crate) fn trace_hash(&self) -> u64 {
         self.state.borrow().trace.hash
     }
@@ -151,7 +151,7 @@ impl Simulation {
         self.state.borrow().steps
     }
 
-    /// Notes an event.
+    /// Records an event.
     pub(crate) fn note(&self, event: impl FnOnce() -> String) {
         let state = &mut *self.state.borrow_mut();
         let event = event();
@@ -168,7 +168,7 @@ impl Simulation {
         }
     }
 
-    /// Fails the simulation. Never returns: the task is suspended for good.
+    /// Fails the simulation. Never returns: the task stays suspended.
     pub(crate) fn fail(&self, failure: String) -> ! {
         let running = {
             let state = &mut *self.state.borrow_mut();
@@ -188,24 +188,24 @@ impl Simulation {
         }
     }
 
-    /// Makes the spawn of a thread fail after this many more; `None` for never.
+    /// Makes the spawn of a thread fail after this many more; `None` stands for never.
     pub(crate) fn fail_spawn_after(&self, spawns: Option<u64>) {
         self.state.borrow_mut().spawns_left = spawns;
     }
 
-    /// Returns the virtual time since the begin.
+    /// Returns the virtual time since the beginning.
     pub(crate) fn elapsed(&self) -> Duration {
         self.state.borrow().now
     }
 
-    /// Returns how many tasks of the engine live.
+    /// Returns the names of the engine's live tasks.
     pub(crate) fn engine_tasks(&self) -> Vec<String> {
         let state = self.state.borrow();
         let names = state.tasks.values().map(|task| task.name.clone());
         names.filter(|name| !name.starts_with(WORLD)).collect()
     }
 
-    /// Resumes one task. Returns false if none is left.
+    /// Resumes one task. Returns false if no task is left.
     fn step(self: &Rc<Self>) -> bool {
         let Some(id) = self.pick() else {
             return false;
@@ -228,7 +228,7 @@ impl Simulation {
                 state.progress += 1;
             }
             Resumed::Suspended(paused) => {
-                // A look in vain is none of the things that others look for.
+                // Polling in vain does not count as progress.
                 let in_vain = matches!((before, paused), (Paused::Polls(..), Paused::Polls(..)));
                 state.progress += u64::from(!in_vain);
                 let paused = match paused {
@@ -244,7 +244,7 @@ impl Simulation {
         true
     }
 
-    /// Picks the next task, and moves the clock if need be.
+    /// Picks the next task, and advances the clock if necessary.
     fn pick(&self) -> Option<u64> {
         let state = &mut *self.state.borrow_mut();
         state.steps += 1;
@@ -432,7 +432,7 @@ impl Scheduler for Simulation {
 }
 
 thread_local! {
-    /// Where the last panic was.
+    /// The location of the last panic.
     static PANICKED: RefCell<String> = const { RefCell::new(String::new()) };
     static CURRENT: RefCell<Option<Rc<Simulation>>> = const { RefCell::new(None) };
 }
@@ -443,7 +443,7 @@ pub(crate) fn current() -> Rc<Simulation> {
     current.expect("a simulation runs on this thread")
 }
 
-/// Fails the simulation that runs on this thread. Never returns: the task is suspended for good.
+/// Fails the simulation that runs on this thread. Never returns: the task stays suspended.
 pub(crate) fn fail(failure: String) -> ! {
     current().fail(failure)
 }
@@ -467,7 +467,7 @@ pub(crate) fn quieten_panics() {
     });
 }
 
-/// Returns where the last panic on this thread was.
+/// Returns the location of the last panic on this thread.
 pub(crate) fn last_panic() -> String {
     PANICKED.with_borrow(Clone::clone)
 }

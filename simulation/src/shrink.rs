@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use crate::run::{Outcome, Selection, run};
 
-/// Most worlds that are run to make one smaller.
+/// The maximum number of worlds that are run to shrink one.
 const ATTEMPTS_MAX: u32 = 400;
-/// Schedules that are tried for each smaller plan: what is left out changes whose turn it is.
+/// The number of schedules that are tried for each smaller plan: leaving out steps changes the order of tasks.
 const SCHEDULES: u64 = 3;
 
-/// Returns the smallest failing part of a failing world that was found, and how it failed. Leaves steps and faults out,
-/// first half of them, then less and less.
+/// Returns the smallest failing part found of a failing world, with its failure. Leaves out steps and faults, first
+/// half of them, then fewer and fewer.
 pub fn shrink(failing: &Selection, outcome: Outcome) -> (Selection, Outcome) {
     shrink_with(failing, outcome, run)
 }
@@ -52,7 +52,7 @@ impl<R: Fn(&Selection) -> Outcome> Search<R> {
         all.filter(|number| !left_out.contains(number)).collect()
     }
 
-    /// Leaves more out, and keeps that if it still fails.
+    /// Leaves out more, and keeps the result if it still fails.
     fn fails_without(&mut self, more: &[u32]) -> bool {
         let mut selection = self.smallest.0.clone();
         let left_out: BTreeSet<u32> = more.iter().copied().collect();

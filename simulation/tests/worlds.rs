@@ -1,12 +1,12 @@
-//! The run of every build: simulated worlds that a fixed range of seeds makes.
+//! The run of every build: simulated worlds from a fixed range of seeds.
 
 use std::collections::BTreeSet;
 
 use trunkline_simulation::{Selection, Worlds, describe, run, run_seeds, shrink};
 
-/// Batches that are simulated.
+/// The number of simulated batches.
 const BATCHES: u64 = 50_000;
-/// Worlds that run at the same time, each in one thread.
+/// The number of worlds that run at the same time, each in one thread.
 const THREADS: usize = 2;
 
 #[test]
@@ -28,7 +28,7 @@ fn the_engine_does_what_the_model_says_in_every_world() {
         panic!("{report}\nSmaller:\n{smaller}\n{plan}");
     }
     assert!(counts.batches >= BATCHES);
-    // Worlds in which nothing happens would show nothing.
+    // Worlds without events would test nothing.
     let missing: Vec<_> = counts.named();
     let missing: Vec<_> = missing
         .into_iter()

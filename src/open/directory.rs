@@ -17,16 +17,16 @@ use super::creation::{self, Remains, list, unusable};
 use super::recovery::read_params;
 use crate::error::OpenError;
 
-/// A directory that this engine alone uses.
+/// A directory that only this engine uses.
 pub(crate) struct Claimed {
-    /// The lock of the directory. `None` if the caller gave the disk, and therefore has to keep other engines away.
+    /// The lock of the directory. `None` if the caller gave the disk, and therefore must keep other engines away.
     pub(crate) lock: Option<DirectoryLock>,
     /// The disk, which changes nothing once the directory is replaced.
     pub(crate) disk: Arc<dyn Disk>,
     /// The path, absolute unless the disk was given: the process may change its working directory.
     pub(crate) directory: PathBuf,
     pub(crate) params: TreeParams,
-    /// Whether the tree has yet to be created.
+    /// True if the tree must still be created.
     pub(crate) is_new: bool,
 }
 
@@ -77,7 +77,7 @@ fn lock_directory(directory: &Path) -> Result<DirectoryLock, OpenError> {
     Ok(DirectoryLock::acquire(directory)?)
 }
 
-/// Checks that a directory is not somebody else's, before locking creates a file in it.
+/// Checks that a directory does not belong to other software, before locking creates a file in it.
 fn check_names(directory: &Path, names: &[String]) -> Result<(), OpenError> {
     if names.iter().any(|name| name == TREE_FILE) {
         return Ok(());
@@ -87,7 +87,7 @@ fn check_names(directory: &Path, names: &[String]) -> Result<(), OpenError> {
     refuse(directory, creation::by_names(names, &log_names))
 }
 
-/// Refuses what is in a directory without a tree file, unless a tree can be created there.
+/// Refuses the content of a directory without a tree file, unless a tree can be created there.
 fn refuse(directory: &Path, remains: Remains) -> Result<(), OpenError> {
     match remains {
         Remains::Unfinished => Ok(()),
@@ -109,20 +109,20 @@ pub(crate) fn create_directories(disk: &dyn Disk, directory: &Path) -> io::Resul
         result => result?,
     }
     match disk.sync_directory(parent) {
-        // The parent is another user's, who lets this one use the directory but not read the parent.
+        // The parent belongs to another user, who allows using the directory but not reading the parent.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
         result => result,
     }
 }
 
-/// Returns a directory that is locked, by its identity.
+/// Returns a locked directory, by its identity.
 fn locked(lock: &DirectoryLock, directory: &Path) -> io::Result<OwnDirectory> {
     let (id, lock_file) = (lock.directory()?, lock.file()?);
     let disk = Arc::new(OsDisk);
     Ok(OwnDirectory::new(disk, directory, id, lock_file))
 }
 
-/// Returns a directory of a given disk, by its identity. Creates it if need be.
+/// Returns a directory of a given disk, by its identity. Creates it if necessary.
 fn opened(disk: Arc<dyn Disk>, directory: &Path) -> io::Result<OwnDirectory> {
     let id = match disk.identity(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -155,10 +155,10 @@ fn check_params(
     Ok(())
 }
 
-/// Prepares a directory without a tree for a new one: clears what an interrupted creation left.
+/// Prepares a directory without a tree for a new one: removes the remains of an interrupted creation.
 fn prepare(disk: &dyn Disk, directory: &Path) -> Result<(), OpenError> {
     refuse(directory, creation::remains(disk, directory)?)?;
     creation::clear(disk, directory)?;
-    // Also a directory that was there: the attempt that created it may have failed before its name was durable.
+    // Also for an existing directory: the attempt that created it may have failed before its name was durable.
     create_directories(disk, directory).map_err(unusable(directory))
 }

@@ -1,4 +1,5 @@
-//! Whether the leaf store of a directory keeps an index of keys. That is fixed when the directory is created.
+//! Checks and records whether the leaf store of a directory keeps an index of keys. That is fixed when the directory is
+//! created.
 
 use std::path::Path;
 
@@ -10,7 +11,7 @@ use trunkline_core::store::key_order_file;
 use super::creation::unusable;
 use crate::error::OpenError;
 
-/// Checks that the configuration says of the index what the directory does.
+/// Checks that the configuration agrees with the directory about the index.
 pub(super) fn check(
     disk: &dyn Disk,
     directory: &Path,
@@ -27,7 +28,7 @@ pub(super) fn check(
     }
 }
 
-/// Records in a new directory what the configuration says.
+/// Records the configured choice in a new directory.
 pub(super) fn record(
     disk: &dyn Disk,
     directory: &Path,

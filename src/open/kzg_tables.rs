@@ -14,11 +14,11 @@ use trunkline_actors::metrics::Metrics;
 use trunkline_core::kzg::{Committer, Setup, SetupError, TABLES_BYTES, Tables};
 use trunkline_core::store::disk::{OsDisk, read_file, replace_file};
 
-/// Name of the file in an engine's directory, if `kzg.tables_path` is empty.
+/// The name of the file in an engine's directory, if `kzg.tables_path` is empty.
 pub(crate) const TABLES_FILE: &str = "KZG-TABLES";
 
 static COMMITTER: OnceLock<Arc<Committer>> = OnceLock::new();
-/// Whether the tables were built and not stored yet.
+/// True if the tables were built and not stored yet.
 static UNSTORED: AtomicBool = AtomicBool::new(false);
 
 /// Returns the path of the file with the tables.
@@ -44,7 +44,7 @@ pub(crate) fn committer() -> Result<Arc<Committer>, SetupError> {
         .clone())
 }
 
-/// Reads the tables from a file, if the process has none yet and the file is sound.
+/// Reads the tables from a file, if the process has none yet and the file is valid.
 pub(crate) fn read(path: &Path) {
     if COMMITTER.get().is_some() {
         return;

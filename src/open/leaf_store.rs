@@ -17,17 +17,17 @@ pub(crate) type Stores = (Arc<dyn LeafStore>, Arc<dyn PastStore>);
 /// The leaf store of an engine.
 pub(super) struct LeavesInUse {
     pub(super) leaves: Arc<dyn LeafStore>,
-    /// Where versions are archived, if the configuration asks for it.
+    /// The store of archived versions, if the configuration asks for one.
     pub(super) past: Option<Arc<dyn PastStore>>,
-    /// Whether the store outlives the engine. Only then a checkpoint is of use.
+    /// True if the store outlives the engine. Otherwise a checkpoint is useless.
     pub(super) persist: bool,
 }
 
-/// Stores that an engine is opened with.
+/// The stores given to the engine.
 #[derive(Clone, Default)]
 pub(crate) struct Given {
     pub(crate) leaves: Option<Arc<dyn LeafStore>>,
-    /// Where versions are archived, if the leaf store is given, too.
+    /// The store of archived versions, if the leaf store is given, too.
     pub(crate) past: Option<Arc<dyn PastStore>>,
 }
 
@@ -64,7 +64,7 @@ pub(super) fn open(
     })
 }
 
-/// Checks that there is a leaf store, if the tree may have leaves in it.
+/// Checks that there is a leaf store if the tree may have leaves in it.
 pub(super) fn check_presence(
     directory: &Path,
     marker: &CheckpointManifest,
@@ -113,7 +113,7 @@ pub(crate) fn open_fjall(config: &Config, directory: &Path) -> Result<Stores, Op
     }
 }
 
-/// Removes copies of the leaf store that readers left behind when their process was killed.
+/// Removes copies of the leaf store that killed readers left behind.
 pub(crate) fn sweep_copies(_directory: &Path) {
     #[cfg(feature = "fjall")]
     super::leaf_copy::sweep(_directory);

@@ -1,5 +1,5 @@
-//! Whether a directory is opened to write batches or to apply what a primary committed. The `REPLICA` file marks the
-//! directories of replicas, so that none of them is written to by mistake.
+//! The role in which a directory is opened: to write batches, or to apply the versions of a primary. The `REPLICA` file
+//! marks the directories of replicas, so that none of them is written to by mistake.
 
 use std::path::Path;
 
@@ -10,10 +10,10 @@ use trunkline_core::store::replica_file::{self, REPLICA_FILE};
 use super::creation::unusable;
 use crate::error::OpenError;
 
-/// Highest epoch above which a replica is promoted. It leaves as many for the openings that follow.
+/// The highest epoch above which a replica can be promoted. It leaves as many epochs for later openings.
 const PROMOTED_ABOVE_MAX: u64 = u64::MAX / 2;
 
-/// What a directory is opened for.
+/// The purpose for which a directory is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Role {
     /// To write batches.
@@ -21,14 +21,14 @@ pub(crate) enum Role {
     Primary,
     /// To apply the versions of a primary.
     Replica,
-    /// To write batches in the directory of a replica, which is one no longer then.
+    /// To write batches in the directory of a replica, which it then no longer is.
     Promoted {
         /// The epoch that writing must be above.
         above_epoch: u64,
     },
 }
 
-/// The mark in a directory, compared with what it is opened for.
+/// The mark in a directory, compared with the role in which it is opened.
 pub(super) struct Marked {
     /// The epoch that writing must be above; `None` in the directory of a primary.
     epoch: Option<u64>,
@@ -44,7 +44,7 @@ impl Marked {
         is_new: bool,
     ) -> Result<Self, OpenError> {
         let path = || directory.to_owned();
-        // An interrupted creation of a replica leaves the mark of a tree that never was.
+        // An interrupted creation of a replica leaves the mark of a tree that never existed.
         if is_new && disk.open(&directory.join(REPLICA_FILE)).is_ok() && role != Role::Replica {
             return Err(OpenError::IsReplica { path: path() });
         }
@@ -60,11 +60,11 @@ impl Marked {
         }
     }
 
-    /// Returns the lowest epoch that may be begun, when the last version was written in `last_epoch`.
+    /// Returns the lowest epoch that may be begun if the last version was written in `last_epoch`.
     pub(super) fn epoch_min(&self, role: Role, last_epoch: u64) -> Result<u64, OpenError> {
         let above = match role {
             Role::Primary => last_epoch,
-            // The segments of a replica count its openings alone.
+            // The segments of a replica count only its own openings.
             Role::Replica => 0,
             Role::Promoted { above_epoch } => {
                 let above = last_epoch.max(above_epoch).max(self.epoch.unwrap_or(0));
@@ -77,7 +77,8 @@ impl Marked {
         Ok(above.saturating_add(1))
     }
 
-    /// Marks a directory in which a replica is created. Before the tree file: without the mark it would be a primary's.
+    /// Marks a directory in which a replica is created. This comes before the tree file: without the mark it would be a
+    /// primary's.
     pub(super) fn create(
         disk: &dyn Disk,
         directory: &Path,

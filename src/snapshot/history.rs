@@ -1,4 +1,4 @@
-//! What a snapshot proves about its version besides keys: its ancestors, its submissions, its roots.
+//! The proofs of a snapshot about its version other than those of keys: its ancestors, its submissions, its roots.
 
 use trunkline_actors::state::evidence::{self, EvidenceError};
 use trunkline_actors::state::history::HistoryError;
@@ -10,8 +10,7 @@ use trunkline_core::history::{AncestorProof, ConsistencyProof};
 use super::Snapshot;
 
 impl Snapshot {
-    /// Proves that an older version is an ancestor of this one, and which commit id it had. The older version does not
-    /// have to be kept.
+    /// Proves that an older version is an ancestor of this one, with its commit id. The older version may have expired.
     ///
     /// # Errors
     ///
@@ -36,8 +35,8 @@ impl Snapshot {
         self.state.history.prove_ancestor(&self.version, version)
     }
 
-    /// Proves that the history of this version continues that of an older one. The older version does not have to be
-    /// kept. If it is, the proof contains its commit record; if not, the client adds the record that it holds.
+    /// Proves that the history of this version continues that of an older one. If the older version is still kept, the
+    /// proof contains its commit record; otherwise the client adds the record that it holds.
     ///
     /// # Errors
     ///
@@ -62,15 +61,15 @@ impl Snapshot {
         let (history, kept) = (&self.state.history, &self.state.versions);
         let mut record = kept.get(older_version).map(|older| older.record.clone());
         if let (None, Some(past)) = (&record, &self.state.past) {
-            // Without the record the client adds the one that it holds.
+            // Without the record, the client adds the one that it holds.
             let found = past.version(older_version).ok().flatten();
             record = found.map(|older| older.record);
         }
         history.prove_consistency(&self.version, older_version, record)
     }
 
-    /// Returns the commit ids of this version and all before it, from version 0 on. They are as they are stored; that they
-    /// are right shows the history digest of the record, which they lead to.
+    /// Returns the commit ids of this version and all before it, from version 0 on. They are not checked; the caller
+    /// can check them against the history digest of the record.
     ///
     /// ```
     /// # let directory = tempfile::tempdir()?;
@@ -90,7 +89,8 @@ impl Snapshot {
         (0..=self.version()).map(|version| Ok(history.commit_id(version)?))
     }
 
-    /// Returns the evidence about a submission of this version: its place in the order of submissions, and its outcome.
+    /// Returns the evidence about a submission of this version: its position in the order of submissions, and its
+    /// outcome.
     ///
     /// # Errors
     ///
@@ -100,8 +100,9 @@ impl Snapshot {
         evidence::of_version(&self.version, sequence)
     }
 
-    /// Returns a proof that the state digest and the KZG root are of the same state. It contains all 128 slot digests
-    /// and the commit record. Computes one commitment (2 ms), and another one if the version has no KZG root yet.
+    /// Returns a proof that the state digest and the KZG root belong to the same state. It contains all 128 slot
+    /// digests and the commit record. Computes one commitment (2 ms), and another one if the version has no KZG root
+    /// yet.
     ///
     /// ```
     /// use trunkline::core::audit::{AuditBinding, verify};

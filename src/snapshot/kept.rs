@@ -1,4 +1,4 @@
-//! Which versions can be read, and what identifies them.
+//! The versions that can be read, with their identities.
 
 use trunkline_actors::state::State;
 use trunkline_actors::state::past::PastError;
@@ -26,14 +26,14 @@ pub struct KeptVersion {
     pub commit_id: Digest,
     /// Its state digest.
     pub state_digest: Digest,
-    /// Its KZG root, if that was computed.
+    /// Its KZG root, if it was computed.
     pub kzg_root: Option<[u8; 48]>,
-    /// Number of keys that had a value.
+    /// The number of keys that had a value.
     pub key_count: u64,
-    /// When it became durable, milliseconds since 1970, if that is known: it is not for versions that were replayed from
-    /// the log before a checkpoint archived them.
+    /// The time at which it became durable, milliseconds since 1970, if it is known. It is not known for versions that
+    /// were replayed from the log before a checkpoint archived them.
     pub durable_ms: Option<u64>,
-    /// Whether the archive of versions has it. Otherwise it is in memory and in the log.
+    /// True if the archive of versions has it. Otherwise it is in memory and in the log.
     pub is_archived: bool,
 }
 
@@ -56,7 +56,7 @@ impl KeptVersion {
     }
 }
 
-/// Returns the versions that can be read from one on, ascending; at most this many.
+/// Returns the readable versions from one on, in ascending order; at most this many.
 pub(crate) fn kept_versions(
     state: &State,
     from: u64,
@@ -71,7 +71,7 @@ pub(crate) fn kept_versions(
         }
         match kept_version(state, number) {
             Ok(found) => kept.extend(found),
-            // Others were pruned meanwhile.
+            // Others were pruned in the meantime.
             Err(PastError::Pruned { .. }) => kept.clear(),
             Err(error) => return Err(error),
         }

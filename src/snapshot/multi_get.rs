@@ -11,13 +11,13 @@ use trunkline_core::hash::Digest;
 
 use super::checked_hash;
 
-/// Keys whose nodes are fetched into the cache before the first of the keys is read.
+/// The number of keys whose nodes are fetched into the cache before the first of the keys is read.
 const READ_AHEAD_KEYS: usize = 16;
-/// Keys that a shard has at least. A read from memory takes about a microsecond, and handing a shard to a sleeping
-/// thread takes some tens of them: with this many keys that is at most a tenth of the shard.
+/// The minimum number of keys of a shard. A read from memory takes about a microsecond, and handing a shard to a
+/// sleeping thread takes some tens of them: with this many keys, that is at most a tenth of the shard.
 const SHARD_KEYS_MIN: usize = 512;
 
-/// Returns what `get` finds for each key, in the order of the keys. The first error ends it.
+/// Returns the result of `get` for each key, in the order of the keys. The first error ends it.
 pub(crate) fn in_path_order<K: AsRef<[u8]>, E: From<BatchError> + Send>(
     state: &State,
     keys: &[K],
@@ -36,7 +36,7 @@ pub(crate) fn in_path_order<K: AsRef<[u8]>, E: From<BatchError> + Send>(
     Ok(values)
 }
 
-/// Returns the values of keys that are in path order.
+/// Returns the values of keys in path order.
 fn read<E>(
     state: &State,
     hashed: &[(Digest, usize)],
@@ -55,8 +55,8 @@ fn read<E>(
     Ok(values)
 }
 
-/// Returns what `work` makes of the items, in their order. Two shards of items or more run on the pool for reads; fewer
-/// items run on the caller's thread. The first error ends it.
+/// Returns the results of `work` for the items, in their order. Two shards of items or more run on the pool for reads;
+/// fewer items run on the caller's thread. The first error ends it.
 pub(crate) fn in_shards<T: Sync, R: Send, E: Send>(
     state: &State,
     items: &[T],

@@ -7,8 +7,8 @@ use trunkline_core::params::WIDTH;
 
 use super::Snapshot;
 
-/// Changed slots up to which an opening is derived from that of an earlier version; with more it is computed from all
-/// slots (docs/decisions/018-openings-one-by-one.md).
+/// The maximum number of changed slots with which an opening is derived from that of an earlier version; with more it
+/// is computed from all slots (docs/decisions/018-openings-one-by-one.md).
 const MOVED_CHANGES_MAX: usize = 96;
 
 impl Snapshot {

@@ -13,7 +13,7 @@ use super::Snapshot;
 
 /// A walk over all keys and values of a snapshot, in the order of the key hashes. Created by [`Snapshot::iter`].
 ///
-/// Reads ahead about a mebibyte where leaves are not in memory. After an error the walk ends.
+/// Reads ahead about a mebibyte of leaves that are not in memory. After an error the walk ends.
 ///
 /// ```
 /// # let directory = tempfile::tempdir()?;
@@ -29,23 +29,23 @@ use super::Snapshot;
 pub struct SnapshotIter<'a> {
     snapshot: &'a Snapshot,
     ready: VecDeque<Entry>,
-    /// Where the entries after those that are ready begin.
+    /// The key hash from which the next entries are read.
     next: Option<Digest>,
 }
 
 /// An entry of a walk.
 #[derive(Debug)]
 enum Entry {
-    /// A leaf in memory, whose value is still to be read.
+    /// A leaf in memory, whose value has not been read yet.
     Leaf(Leaf),
     /// A key and its value, read from the leaf store.
     Pair((Bytes, Bytes)),
 }
 
-/// Some entries, and where the next ones begin.
+/// Some entries, and the key hash from which the next ones are read.
 type Step = (VecDeque<Entry>, Option<Digest>);
 
-/// Bytes of keys and values that a walk reads ahead.
+/// The bytes of keys and values that a walk reads ahead.
 const STEP_BYTES_MAX: usize = 1 << 20;
 
 impl Snapshot {

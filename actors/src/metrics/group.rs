@@ -5,7 +5,7 @@ use std::time::Instant;
 /// The reason for which a group was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClosedBy {
-    /// Nothing more waited, or the last submission has metadata.
+    /// No other submission waited, or the last one has metadata.
     Nothing,
     /// The cap of operations.
     Operations,
@@ -20,9 +20,9 @@ pub enum ClosedBy {
 pub struct GroupTag {
     /// The version that the group becomes.
     pub version: u64,
-    /// Its operations.
+    /// The number of its operations.
     pub operations: u64,
-    /// Bytes of their keys and values.
+    /// The bytes of their keys and values.
     pub bytes: u64,
     /// The cap of operations that was in force.
     pub operations_max: u64,

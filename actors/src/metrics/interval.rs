@@ -1,4 +1,4 @@
-//! What is measured between the ends of two windows: counts, and histograms that are emptied when a window ends.
+//! Measurements between the ends of two windows: counts, and histograms that are emptied when a window ends.
 //!
 //! Recording takes a lock for one addition, once for each group or submission.
 
@@ -12,7 +12,7 @@ use crate::failure::Stage;
 use crate::metrics::group::{ClosedBy, GroupTag};
 use crate::runtime::clock::{self, micros};
 
-/// Returns the quantiles of what was recorded, and empties the histogram.
+/// Returns the quantiles of the recorded values, and empties the histogram.
 fn take(histogram: &mut Histogram<u64>) -> Quantiles {
     let quantiles = Quantiles::of(histogram);
     histogram.reset();
@@ -33,7 +33,7 @@ struct Groups {
     full_of_bytes: u64,
     shared_out: u64,
     operations: Histogram<u64>,
-    /// The times that work was cut, and the sum of the shards: of tree and of hash.
+    /// The number of times that work was cut into shards, and the sum of the shards: for tree and for hash.
     cuts: [(u64, u64); 2],
 }
 
@@ -42,7 +42,7 @@ struct Durable {
     operations: u64,
     seal_wait_us: Histogram<u64>,
     durable_us: Histogram<u64>,
-    /// From acceptance to durability, of what was sealed under `cap`.
+    /// Latencies from acceptance to durability of the groups that were sealed under `cap`.
     under_cap: Latencies,
     cap: u64,
 }
@@ -146,8 +146,8 @@ impl Interval {
         }
     }
 
-    /// Ends the window: writes what was measured into it, and the latencies of what was sealed under the cap in force
-    /// into `latencies`.
+    /// Ends the window: writes its measurements into `window`, and the latencies of groups that were sealed under the
+    /// cap in force into `latencies`.
     pub fn end(&self, window: &mut Window, latencies: &mut Latencies) {
         for (stage, into) in self.stages.iter().zip(&mut window.stages) {
             let mut stage = stage.lock();
@@ -168,7 +168,7 @@ impl Interval {
             (tree, &mut window.tree_parallelism),
             (hash, &mut window.hash_parallelism),
         ] {
-            // The nearest whole number. Without a group, what was there before stands.
+            // The nearest whole number. Without a group, the former value stays.
             *shards = (2 * sum + times).checked_div(2 * times).unwrap_or(*shards);
         }
         drop(groups);
@@ -275,7 +275,7 @@ mod tests {
         assert_eq!(window.durable_us.count, 5);
         assert_eq!(window.durable_under_cap_us.count, 3);
 
-        // The cap was moved: what was sealed under the one before says nothing about it.
+        // The cap was changed: groups that were sealed under the old one say nothing about the new one.
         interval.durable(&tag(50, ClosedBy::Operations), &[accepted; 3], 50);
         interval.durable(&tag(70, ClosedBy::Operations), &[accepted; 2], 70);
         window.group_operations_max = 70;

@@ -1,4 +1,4 @@
-//! What the table of metrics says of one metric.
+//! The description of one metric in the table of metrics.
 
 use metrics::Label;
 
@@ -16,7 +16,7 @@ pub enum Kind {
 /// The unit of a metric's exported values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
-    /// Things.
+    /// A number of items.
     Count,
     /// Bytes.
     Bytes,
@@ -27,17 +27,19 @@ pub enum Unit {
 /// A metric, as [`TABLE`](super::TABLE) describes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Metric {
-    /// Its field in [`MetricsSnapshot`](super::MetricsSnapshot) or, with a label `stage`, in [`StageMetrics`](super::StageMetrics).
+    /// The name of its field in [`MetricsSnapshot`](super::MetricsSnapshot) or, with a label `stage`, in
+    /// [`StageMetrics`](super::StageMetrics).
     pub field: &'static str,
-    /// Its name outside, in the `metrics` facade.
+    /// Its exported name, in the `metrics` facade.
     pub name: &'static str,
     /// The behaviour of its values over time.
     pub kind: Kind,
     /// The unit of its values.
     pub unit: Unit,
-    /// Its labels besides `engine`, with their values. An empty value stands for any: there is a series for each.
+    /// Its labels in addition to `engine`, with their values. An empty value stands for any: there is a series for
+    /// each.
     pub labels: &'static [(&'static str, &'static str)],
-    /// A sentence that says what it measures.
+    /// A sentence that describes the metric.
     pub help: &'static str,
 }
 

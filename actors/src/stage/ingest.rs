@@ -1,9 +1,9 @@
-//! Ingest: submissions come in with their place fixed; groups go out.
+//! Ingest: takes submissions, whose order is fixed, and seals groups.
 //!
-//! A group is sealed as soon as a slot is free and enough waits, compared with what is in flight: so groups are small
-//! while there is little to do, grow by themselves under load, and are about as large as one another. With
+//! A group is sealed as soon as a slot is free and enough operations wait, compared with those in flight: so groups are
+//! small while there is little to do, grow by themselves under load, and have about the same size. With
 //! `group.linger_ms` the oldest submission first waits that long for others, unless a full group or something urgent
-//! waits. `GroupLimits::closed_by` says where a group ends.
+//! waits. `GroupLimits::closed_by` decides where a group ends.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::message::{Drain, IngestMessage, SealedGroup, StageMessage, Submission
 use crate::metrics::group::{ClosedBy, GroupTag};
 use crate::runtime::clock::{self, micros};
 
-/// Longest time until a lingering group is looked at again: a reload may have made it linger less.
+/// The longest time until a lingering group is looked at again: a reload may have shortened its wait.
 const LINGER_LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// An entry of the queue.
@@ -98,8 +98,8 @@ impl IngestStage {
         }
     }
 
-    /// Seals and forwards as many groups as there are slots for. Returns what to wait for then, or `None` if the engine
-    /// has failed.
+    /// Seals and forwards a group for each free slot. Returns the next event to wait for, or `None` if the engine has
+    /// failed.
     fn seal_all(&mut self) -> Option<Wait> {
         loop {
             match self.queue.front() {
@@ -123,7 +123,7 @@ impl IngestStage {
         }
     }
 
-    /// Returns `None` if the engine has failed.
+    /// Seals and forwards a group. Returns `None` if the engine has failed.
     fn seal_and_forward(&mut self, accepted_at: Instant) -> Option<()> {
         let context = self.context.clone();
         let begun_us = context.metrics.uptime_us();
@@ -136,7 +136,8 @@ impl IngestStage {
         Some(())
     }
 
-    /// Returns what the next group, whose first submission was accepted at this time, waits for before it is sealed.
+    /// Returns the event that the next group, whose first submission was accepted at this time, must wait for before it
+    /// is sealed.
     fn must_wait(&self, first_accepted_at: Instant) -> Option<Wait> {
         let config = self.context.config();
         let group = &config.group;
@@ -202,7 +203,7 @@ impl IngestStage {
         }
     }
 
-    /// Takes the submissions of the next group from the queue, and returns what closed it.
+    /// Takes the submissions of the next group from the queue, and returns the reason for which it was closed.
     fn take_group(&mut self, limits: GroupLimits) -> (Vec<Submission>, ClosedBy) {
         let mut submissions = Vec::with_capacity(self.queue.len());
         let mut size = GroupSize::default();
@@ -227,7 +228,7 @@ impl IngestStage {
 
 /// The event that ingest waits for.
 struct Wait {
-    /// Operations that must come, unless a slot becomes free before.
+    /// The number of operations that must arrive, unless a slot becomes free before.
     operations: usize,
     /// The time at which a lingering group is looked at again.
     look_at: Option<Instant>,
@@ -272,10 +273,10 @@ struct GroupLimits {
 }
 
 impl GroupLimits {
-    /// Returns what closes a group of this size before `next`, or `None` while it takes `next`.
+    /// Returns the reason for which a group of this size closes before `next`, or `None` if it takes `next`.
     ///
-    /// A group closes when no submission waits, behind one with metadata, or when the next one would exceed a cap or
-    /// its share; it takes the first in any case.
+    /// A group closes when no submission waits, after one with metadata, or when the next one would exceed a cap or its
+    /// share; it takes the first in any case.
     fn closed_by(self, size: GroupSize, next: Option<&Submission>) -> Option<ClosedBy> {
         let Some(next) = next.filter(|_| !size.has_ended) else {
             return Some(self.reached(size));
@@ -294,7 +295,7 @@ impl GroupLimits {
         }
     }
 
-    /// Returns the cap that a group of this size has reached, whether more waits or not.
+    /// Returns the cap that a group of this size has reached, independently of further submissions.
     fn reached(self, size: GroupSize) -> ClosedBy {
         if size.operations >= self.operations_max {
             ClosedBy::Operations

@@ -1,9 +1,9 @@
-//! Kzg: a hashed version comes in; it goes out at once, and its KZG root is computed while the log syncs it.
+//! Kzg: takes a hashed version and forwards it at once; its KZG root is computed while the log syncs it.
 //!
-//! In mode `eager` persist acknowledges a version when it has its root, too. A commitment is updated from the last one by
-//! the slots that differ, so skipping versions costs nothing later. In mode `coalesce` a root is skipped while the stage
-//! is behind, and the next root covers it; the last version of a burst always gets one. In mode `on_demand` only
-//! versions get a root that somebody asks for.
+//! In mode `eager`, persist acknowledges a version only when it also has its root. A commitment is updated from the
+//! last one by the slots that differ, so skipping versions costs nothing later. In mode `coalesce` a root is skipped
+//! while the stage is behind, and the next root covers it; the last version of a burst always gets one. In mode
+//! `on_demand` only requested versions get a root.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ pub struct KzgStage {
     skipped: u64,
     /// Waiters for a root, by the version that it must cover.
     waiters: BTreeMap<u64, Vec<RootCompletion>>,
-    /// The last version that came in.
+    /// The last version that arrived.
     last: Option<Arc<Version>>,
 }
 
@@ -57,7 +57,7 @@ impl KzgStage {
         }
     }
 
-    /// Returns the KZG root of a version; computes it if need be.
+    /// Returns the KZG root of a version; computes it if necessary.
     fn root(&mut self, version: &Version) -> [u8; 48] {
         if let Some(kzg_root) = version.kzg_root.get() {
             return *kzg_root;
@@ -71,7 +71,7 @@ impl KzgStage {
         *version.kzg_root.get_or_init(|| self.point.to_bytes().0)
     }
 
-    /// Computes the root of a version and tells everybody who waits for it or for an earlier one.
+    /// Computes the root of a version and sends it to all that wait for it or for an earlier one.
     fn complete(&mut self, version: &Version) {
         let root_ready = RootReady {
             version: version.number(),
@@ -85,8 +85,8 @@ impl KzgStage {
         }
     }
 
-    /// Returns whether computing the root now would hold others up: something waits for this stage, or the next
-    /// version is coming while the pipeline is full, and another stage needs the core.
+    /// Returns whether computing the root now would delay others: something waits for this stage, or the next version
+    /// is coming while the pipeline is full, and another stage needs the core.
     fn is_behind(&self, version: &Version) -> bool {
         let context = &self.context;
         let is_full = context.in_flight.groups() >= context.config().group.in_flight_max;
@@ -103,7 +103,7 @@ impl KzgStage {
             let waiter = hashed.pending.completion.root();
             self.waiters.entry(number).or_default().push(waiter);
         }
-        // What a primary told is not believed before it was computed.
+        // A root from the primary is not trusted before it was computed.
         if let Some(given) = &hashed.given_root {
             self.complete(&version);
             self.check_root(&version, **given)?;
@@ -130,7 +130,7 @@ impl KzgStage {
         Ok(())
     }
 
-    /// Compares the root of a version with the one that the primary told.
+    /// Compares the root of a version with that of the primary.
     fn check_root(&mut self, version: &Version, given: [u8; 48]) -> Result<(), EngineFailure> {
         let replica = version.root();
         match replica.kzg_root == Some(given) {
@@ -150,18 +150,18 @@ impl KzgStage {
         self.persist.send(PersistMessage::Version(hashed));
     }
 
-    /// Computes the root of a version that somebody asks for, once it is here.
+    /// Computes the requested root of a version, once the version has arrived.
     fn root_wanted(&mut self, number: u64, waiter: RootCompletion) {
         self.waiters.entry(number).or_default().push(waiter);
         let retained = self.context.state.versions.get(number);
-        // A version on its way to the disk is not retained yet. The last one that came in covers it.
+        // A version on its way to the disk is not retained yet. The last one that arrived covers it.
         let last = self.last.clone().filter(|last| last.number() >= number);
         if let Some(version) = retained.or(last) {
             self.complete(&version);
         }
     }
 
-    /// Computes the root that was skipped last: nothing may follow a drain.
+    /// Computes the root that was skipped last: after a drain, no further version may come.
     fn complete_skipped(&mut self) {
         if let Some(last) = self.last.clone().filter(|_| self.skipped > 0) {
             self.complete(&last);

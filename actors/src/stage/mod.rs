@@ -38,8 +38,8 @@ pub fn serve<T>(
     Some(result)
 }
 
-/// Works unless the engine has failed. An error or a panic fails the engine: the stage's own state may be half
-/// changed then, but nobody looks at it again.
+/// Runs unless the engine has failed. An error or a panic fails the engine: the stage's own state may then be half
+/// changed, but it is not used again.
 pub fn guard<T>(
     context: &StageContext,
     stage: Stage,

@@ -9,9 +9,9 @@ use parking_lot::Mutex;
 use trunkline_core::hash::Digest;
 use trunkline_core::tree::hot_prefix_of;
 
-/// Each thread samples one access in this many.
+/// The number of accesses of a thread of which one is sampled.
 const STRIDE: u32 = 32;
-/// Most samples of one window.
+/// The maximum number of samples of one window.
 const SAMPLES_MAX: usize = 4096;
 
 thread_local! {
@@ -27,7 +27,7 @@ pub struct AccessSampler {
 }
 
 impl AccessSampler {
-    /// Creates a sampler; one that is off takes no samples.
+    /// Creates a sampler; without `is_on` it takes no samples.
     pub fn new(is_on: bool) -> Self {
         Self {
             is_on,
@@ -35,7 +35,7 @@ impl AccessSampler {
         }
     }
 
-    /// Notes that a key was read or written.
+    /// Records that a key was read or written.
     pub fn touch(&self, key_hash: &Digest) {
         if !self.is_on {
             return;
@@ -51,7 +51,7 @@ impl AccessSampler {
         }
     }
 
-    /// Notes that keys were read or written.
+    /// Records that keys were read or written.
     pub fn touch_all<'a>(&self, key_hashes: impl Iterator<Item = &'a Digest>) {
         if self.is_on {
             key_hashes.for_each(|key_hash| self.touch(key_hash));

@@ -1,7 +1,7 @@
-//! Cold leaves: those that the tree has no room for, read back from the leaf store.
+//! Cold leaves: those for which the tree has no room, read from the leaf store.
 //!
 //! The pages that a batch touches are restored before it is applied. The tree decides which pages it evicts, and checks
-//! that restored leaves are the ones that it evicted. Reads of single keys are in `values`.
+//! that restored leaves are the evicted ones. Reads of single keys are in `values`.
 
 use std::ops::{ControlFlow, RangeInclusive};
 
@@ -12,11 +12,11 @@ use trunkline_core::params::TreeParams;
 use trunkline_core::store::leaves::{LeafSnapshot, LeafStoreError};
 use trunkline_core::tree::{Leaf, LeavesDiffer, PageRun, TreeWriter};
 
-/// Most pages that are examined for eviction after a batch: these, and more for each operation. That is more than a
-/// batch restores.
+/// The minimum number of pages that are examined for eviction after a batch; the number grows with its operations. That
+/// is more than a batch restores.
 const EVICTION_PAGES_MIN: usize = 128;
 const EVICTION_PAGES_PER_OPERATION: usize = 3;
-/// Fewest scans of one batch that are shared by the threads of the pool.
+/// The minimum number of scans of one batch that are shared among the threads of the pool.
 const PARALLEL_SCANS_MIN: usize = 8;
 
 /// The reason for which leaves of the tree were not read from the leaf store.
@@ -45,7 +45,7 @@ pub fn misplaced(key_hash: &Digest) -> String {
 ///
 /// # Errors
 ///
-/// Fails if the leaf store cannot be read, or has a leaf in the wrong place.
+/// Fails if the leaf store cannot be read, or has a leaf at a wrong key hash.
 pub fn scan(
     params: &TreeParams,
     store: &dyn LeafSnapshot,
@@ -98,8 +98,8 @@ pub fn restore<'a>(
     Ok(restored)
 }
 
-/// Evicts cold leaves as far as the tree has no room for them. The work is in proportion to the operations of the batch
-/// before. Returns the number of pages evicted.
+/// Evicts cold leaves if the tree exceeds its budget. The work is in proportion to the operations of the last batch.
+/// Returns the number of evicted pages.
 pub fn evict(writer: &mut TreeWriter, covered: u64, operations: usize) -> u64 {
     let pages_max = EVICTION_PAGES_MIN + EVICTION_PAGES_PER_OPERATION * operations;
     writer.evict(covered, pages_max)

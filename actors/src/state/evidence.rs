@@ -1,6 +1,7 @@
-//! Evidence about submissions: it shows the place and the outcome of a submission to anybody who trusts a commit id.
+//! Evidence about submissions: it proves the position and the outcome of a submission to anybody who trusts a commit
+//! id.
 //!
-//! Its sources are kept with the versions that can be read, and dropped with them.
+//! Its sources are kept with the readable versions, and dropped with them.
 
 use std::sync::Arc;
 
@@ -29,22 +30,22 @@ use crate::failure::EngineFailure;
 pub enum EvidenceError {
     /// The submission is not durable.
     #[error(
-        "submission {sequence} is not durable yet, {last} is the last that is; wait for its receipt"
+        "submission {sequence} is not durable yet, {last} is the last durable one; wait for its receipt"
     )]
     NotYet {
         /// Its sequence number.
         sequence: u64,
-        /// Sequence number of the last durable submission.
+        /// The sequence number of the last durable submission.
         last: u64,
     },
-    /// The version of the submission is older than what is retained.
+    /// The version of the submission is older than the retained ones.
     #[error(
-        "the version of submission {sequence} is no longer kept; the versions that are kept begin with submission {oldest}: take evidence sooner, raise versions.retain_versions, or hold a snapshot"
+        "the version of submission {sequence} is no longer kept; the kept versions begin with submission {oldest}: take evidence sooner, raise versions.retain_versions, or hold a snapshot"
     )]
     Expired {
         /// Its sequence number.
         sequence: u64,
-        /// Sequence number of the first submission whose version is kept.
+        /// The sequence number of the first submission whose version is kept.
         oldest: u64,
     },
     /// The version was read from a checkpoint, which has no outcomes.
@@ -58,7 +59,7 @@ pub enum EvidenceError {
     /// The version is archived and cannot be read.
     #[error(transparent)]
     Past(Arc<PastError>),
-    /// The version does not have the submission, or too many others follow it in the version.
+    /// The version does not contain the submission, or too many others follow it in the version.
     #[error(transparent)]
     Prove(#[from] ProveEvidenceError),
     /// The submission never became durable.

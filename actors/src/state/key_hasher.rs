@@ -5,8 +5,8 @@ use std::hash::{BuildHasherDefault, Hasher};
 /// Builds a [`KeyHasher`].
 pub type BuildKeyHasher = BuildHasherDefault<KeyHasher>;
 
-/// Takes the last eight bytes of a key hash as its hash: key hashes are spread evenly already. The first bytes are the
-/// path, which batches of neighbours share.
+/// A hasher that returns the last eight bytes of a key hash: key hashes are already evenly distributed. The first bytes
+/// are the path, which batches of neighbours share.
 #[derive(Debug, Default)]
 pub struct KeyHasher(u64);
 

@@ -1,7 +1,7 @@
 //! The effects of one version on its keys, for readers, the log and checkpoints.
 //!
-//! A layer holds the batches themselves. Unless it is one batch whose writes all took effect, it also lists which of
-//! their writes count. Nothing is copied. `values` decides how long a layer is kept.
+//! A layer contains the batches themselves. Unless it is one batch whose writes all took effect, it also lists the
+//! effective writes. Nothing is copied. `values` decides how long a layer is kept.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use trunkline_core::hash::Digest;
 use trunkline_core::store::effect::Effect;
 use trunkline_core::tree;
 
-/// Most writes for each one that took effect in a batch that is held whole. Of other batches the writes that took
-/// effect are copied.
+/// The maximum number of writes, for each effective one, in a batch that is kept whole. From other batches the
+/// effective writes are copied.
 const WRITES_PER_EFFECT_MAX: usize = 4;
 /// The batch number in places of displaced keys.
 const DISPLACED: u32 = u32::MAX;
@@ -26,14 +26,14 @@ pub struct Displaced {
     pub key: Bytes,
 }
 
-/// A submission of the version, and what it changed.
+/// A submission of the version, and its changes.
 #[derive(Clone, Debug)]
 pub struct Part {
     /// The submission.
     pub batch: Arc<PreparedBatch>,
-    /// Its writes that changed nothing, ascending. All others took effect.
+    /// The positions of its writes that changed nothing, in ascending order. All others took effect.
     pub unchanged: Vec<u32>,
-    /// The keys that it displaced, ascending by key hash. None of them is among the writes that took effect.
+    /// The keys that it displaced, in ascending order of key hashes. None of them is among the effective writes.
     pub displaced: Vec<Displaced>,
 }
 
@@ -98,12 +98,12 @@ impl Layer {
         self.bytes
     }
 
-    /// Returns about how many bytes it costs to keep the version before this one readable.
+    /// Returns approximately the bytes that it costs to keep the version before this one readable.
     pub fn replaced_bytes(&self) -> usize {
         self.bytes + tree::replaced_bytes(self.len())
     }
 
-    /// Returns the bytes of keys and values in the batches: about what the effects take in the log.
+    /// Returns the bytes of keys and values in the batches, which is about the size of the effects in the log.
     pub fn payload_bytes(&self) -> usize {
         self.batches.iter().map(|batch| batch.bytes).sum()
     }
@@ -208,7 +208,7 @@ fn sorted_by_key_hash<'a, T: Copy>(items: Vec<T>, key_hash: impl Fn(T) -> &'a Di
     // Comparing the first bytes is nearly always enough.
     let headed = items.into_iter().map(|item| (head(key_hash(item)), item));
     let mut headed: Vec<(u64, T)> = headed.collect();
-    // Stable, and fast for items that come as sorted runs.
+    // Stable, and fast for items that consist of sorted runs.
     headed.sort_by(|a, b| {
         let whole = || key_hash(a.1).cmp(key_hash(b.1));
         a.0.cmp(&b.0).then_with(whole)
@@ -243,7 +243,7 @@ impl Part {
         all.filter(move |write| unchanged.next_if_eq(write).is_none())
     }
 
-    /// Copies the writes that took effect and releases the batch, if they are few of its writes.
+    /// Copies the effective writes and releases the batch, if they are few of its writes.
     fn compact(&mut self) {
         let total = self.batch.writes.len();
         if (total - self.unchanged.len()) * WRITES_PER_EFFECT_MAX < total {
@@ -274,7 +274,7 @@ mod tests {
         Part::whole(Arc::new(prepared.unwrap()))
     }
 
-    /// Returns what a layer does to each key, and checks that lookups and iteration agree.
+    /// Returns the effect of a layer on each key, and checks that lookups and iteration agree.
     fn effects(layer: &Layer) -> Vec<(u8, Option<String>)> {
         let all: Vec<Effect<'_>> = layer.effects().collect();
         assert!(all.is_sorted_by(|a, b| a.key_hash < b.key_hash));

@@ -19,33 +19,33 @@ use crate::config::runtime::RuntimeSettings;
 use crate::metrics::Metrics;
 use crate::runtime::pool::Pools;
 
-/// The state that readers see. It is enough for snapshots, with or without a running engine.
+/// The state that readers see. It is sufficient for snapshots, with or without a running engine.
 pub struct State {
     /// Parameters of the tree.
     pub params: TreeParams,
     /// Digests and leaves of all readable versions.
     pub reader: TreeReader,
-    /// Accepted writes that the tree has not applied yet.
+    /// The accepted writes that the tree has not applied yet.
     pub overlay: Overlay,
     /// Values of all readable versions.
     pub values: Values,
-    /// Keys that the index of the leaf store may not have yet.
+    /// The keys that the index of the leaf store may not have yet.
     pub recent_keys: RecentKeys,
     /// Durable versions that can be read.
     pub versions: Versions,
-    /// Versions that memory does not keep, if they are archived.
+    /// The versions that are no longer in memory, if they are archived.
     pub past: Option<Past>,
     /// Commit ids of all versions.
     pub history: History,
-    /// Computes KZG roots and openings.
+    /// The source of KZG roots and openings.
     pub committer: Arc<Committer>,
     /// Worker threads.
     pub pools: Arc<Pools>,
-    /// Settings in force.
+    /// The settings in force.
     pub settings: Arc<RuntimeSettings>,
-    /// Samples of the keys that are read and written.
+    /// The samples of the keys that are read and written.
     pub access_sampler: AccessSampler,
-    /// Measurements.
+    /// The measurements.
     pub metrics: Arc<Metrics>,
 }
 
@@ -71,7 +71,7 @@ impl State {
         past.map_or(in_memory, |archived| archived.min(in_memory))
     }
 
-    /// Makes the next applied version the present. Its writes may leave the overlay only after that.
+    /// Makes the next applied version the present one. Its writes may leave the overlay only after that.
     pub fn advance_present(&self, layer: Arc<Layer>) {
         self.values.push(layer);
     }
@@ -84,7 +84,7 @@ impl State {
         })
     }
 
-    /// Frees what no reader needs any more, on the caller's thread.
+    /// Frees data that no reader needs any more, on the caller's thread.
     pub fn forget(&self, expired: Expired) {
         if let Some(past) = &self.past {
             past.capture(&self.reader, &expired);

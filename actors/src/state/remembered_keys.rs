@@ -1,7 +1,7 @@
 //! The last durable submissions that had an idempotency key, by the hash of the key.
 //!
-//! What is remembered at a version follows from the versions up to it and from the bound alone, so that a replica, and a
-//! directory that is opened again, remember the same. Not here: submissions that are in flight (`idempotency`).
+//! The submissions remembered at a version follow from the versions up to it and from the bound alone, so that replicas
+//! and reopened directories remember the same ones. Not here: submissions in flight (`idempotency`).
 
 use std::collections::{HashMap, VecDeque};
 
@@ -15,12 +15,12 @@ pub struct RememberedKeys {
     version: u64,
     /// The sequence number of the submission with a key.
     sequences: HashMap<Digest, u64>,
-    /// Ascending by sequence number.
+    /// The submissions, in ascending order of their sequence numbers.
     submissions: VecDeque<KeyedSubmission>,
 }
 
 impl RememberedKeys {
-    /// Remembers the last `keys_max` of what a file has.
+    /// Remembers the last `keys_max` submissions of a file.
     pub fn new(keys_max: usize, remembered: Remembered) -> Self {
         let mut keys = Self {
             keys_max,
@@ -32,8 +32,8 @@ impl RememberedKeys {
         keys
     }
 
-    /// Takes the submissions of the next version, in order, and forgets the oldest ones beyond the bound. Takes nothing of
-    /// a version that it has.
+    /// Adds the submissions of the next version, in order, and forgets the oldest ones beyond the bound. Ignores
+    /// versions that it already has.
     pub fn advance(&mut self, version: u64, submissions: Vec<KeyedSubmission>) {
         if version <= self.version {
             return;
@@ -41,7 +41,7 @@ impl RememberedKeys {
         self.version = version;
         for submission in submissions {
             let (key_hash, sequence) = (submission.key_hash, submission.sequence);
-            // Another bound may have applied when the key was used again.
+            // Another bound may have been in force when the key was used again.
             if let Some(earlier) = self.sequences.insert(key_hash, sequence) {
                 self.place(earlier)
                     .map(|place| self.submissions.remove(place));
@@ -75,7 +75,7 @@ impl RememberedKeys {
         self.submissions.is_empty()
     }
 
-    /// Returns the last version whose submissions were taken.
+    /// Returns the last version whose submissions were added.
     pub fn version(&self) -> u64 {
         self.version
     }
@@ -109,7 +109,7 @@ mod tests {
         }
     }
 
-    /// Returns what should be remembered of submissions in order: of each key the last, and of these the last few.
+    /// Returns the submissions that should be remembered: the last one of each key, and the last few of these.
     fn model(keys_max: usize, all: &[KeyedSubmission]) -> Vec<KeyedSubmission> {
         let mut kept: Vec<KeyedSubmission> = Vec::new();
         for next in all {

@@ -1,4 +1,4 @@
-//! On what was measured.
+//! The machine of the measurements.
 
 use std::path::Path;
 use std::process::Command;
@@ -6,28 +6,28 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-/// What a reader has to know to judge figures.
+/// The facts that a reader needs to judge the figures.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Machine {
-    /// The processor's own name.
+    /// The name of the processor.
     pub(crate) processor: String,
-    /// Cores that may be used.
+    /// The number of usable cores.
     pub(crate) cores: usize,
-    /// Memory, bytes.
+    /// The memory, bytes.
     pub(crate) memory_bytes: u64,
-    /// The kernel's version.
+    /// The version of the kernel.
     pub(crate) kernel: String,
     /// `df` of the directory of the runs: device, size, used, free.
     pub(crate) disk: String,
-    /// When, in UTC.
+    /// The date, UTC.
     pub(crate) date: String,
     /// The allocator of every engine in this build.
     pub(crate) allocator: String,
-    /// trunkline's commit, and whether files were changed since.
+    /// The commit of trunkline, and whether files were changed since.
     pub(crate) trunkline: String,
 }
 
-/// Looks around.
+/// Collects the facts about this machine.
 pub(crate) fn look_around(directory: &Path) -> Machine {
     Machine {
         processor: value_of("/proc/cpuinfo", "model name"),
@@ -89,8 +89,8 @@ fn disk(directory: &Path) -> String {
     }
 }
 
-/// The date of now, UTC: days to a civil date as in Hinnant, "chrono-compatible low-level date
-/// algorithms" (2021).
+/// Returns the present date, UTC: days to a civil date as in Hinnant, "chrono-compatible low-level date algorithms"
+/// (2021).
 fn date() -> String {
     let seconds = SystemTime::now()
         .duration_since(UNIX_EPOCH)

@@ -1,5 +1,5 @@
-//! Batches by the clock: each has an intended start, and its latency counts from there, so that a stall
-//! is charged to every batch that it kept waiting and not only to the one that met it.
+//! Batches by the clock: each has an intended start from which its latency counts, so that a stall counts for every
+//! batch that it delayed, and not only for the first.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::job::{Job, Schedule};
 use crate::workload::Updates;
 use crate::{pipeline, process, run};
 
-/// Preloads, then submits as scheduled; a thread waits for the batches in order.
+/// Preloads, then submits on schedule; a thread waits for the batches in order.
 pub(crate) fn run(
     job: &Job,
     schedule: Schedule,

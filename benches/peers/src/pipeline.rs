@@ -1,5 +1,5 @@
-//! Several batches on their way: one thread submits, another waits for them in order, so that a batch is
-//! durable when the engine says so and not when the submitting thread has time to look.
+//! Several batches in flight: one thread submits, another waits for them in order, so that a batch counts as durable
+//! when the engine says so, not when the submitting thread has time to check.
 
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
@@ -12,9 +12,8 @@ use crate::error::BenchError;
 use crate::figures::latencies;
 use crate::workload::Write;
 
-/// Submits batches until `next` has no more, and returns their durable latencies. `next` fills a batch, waits
-/// until it is to be submitted, and returns from when its latency counts. For each batch that is durable it
-/// can take one message.
+/// Submits batches until `next` has no more, and returns their durable latencies. `next` fills a batch, waits until it
+/// is due, and returns the time from which its latency counts. For each durable batch it can receive one message.
 pub(crate) fn submit(
     peer: &mut dyn Peer,
     next: impl FnMut(&mut Vec<Write>, &Receiver<()>) -> Option<Instant>,

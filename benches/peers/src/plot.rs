@@ -3,23 +3,23 @@
 
 use std::fmt::Write;
 
-/// The points of an engine, in the order of what is in flight.
+/// The points of an engine, ordered by the submissions in flight.
 #[derive(Clone, Debug)]
 pub(crate) struct Curve {
-    /// The engine.
+    /// The name of the engine.
     pub(crate) name: String,
-    /// At least one.
+    /// The points, at least one.
     pub(crate) points: Vec<Point>,
 }
 
-/// What an engine did with some submissions in flight.
+/// The results of an engine with a number of submissions in flight.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Point {
-    /// Submissions in flight.
+    /// The submissions in flight.
     pub(crate) in_flight: usize,
-    /// Throughput.
+    /// The throughput.
     pub(crate) updates_per_second: f64,
-    /// Median of the durable latency.
+    /// The median of the durable latency, milliseconds.
     pub(crate) p50_ms: f64,
 }
 
@@ -30,7 +30,7 @@ const PLOT_HEIGHT: f64 = 360.0;
 const LEGEND_ROW: f64 = 20.0;
 const LEGEND_COLUMNS: usize = 3;
 
-/// A colour an engine, light and dark.
+/// The colours of the engines, light and dark.
 const COLOURS: [(&str, &str); 8] = [
     ("#2a78d6", "#5b9ff0"),
     ("#d9730d", "#ef9245"),
@@ -42,7 +42,7 @@ const COLOURS: [(&str, &str); 8] = [
     ("#7d7a74", "#98958e"),
 ];
 
-/// The plot of some curves.
+/// Returns the plot of some curves.
 pub(crate) fn svg(curves: &[Curve]) -> String {
     let axes = Axes::of(curves);
     let mut text = String::new();
@@ -137,13 +137,13 @@ fn draw(text: &mut String, axes: &Axes, colour: usize, curve: &Curve) {
     }
 }
 
-/// Throughput from 0 to the right, the logarithm of the latency upwards.
+/// The axes: throughput from 0 to the right, the logarithm of the latency upwards.
 struct Axes {
     top: f64,
     bottom: f64,
     rate_step: f64,
     rate_max: f64,
-    /// Ends of the latency axis, milliseconds.
+    /// The ends of the latency axis, milliseconds.
     latency: (f64, f64),
 }
 
@@ -222,7 +222,7 @@ fn rounded(rate: f64) -> String {
     }
 }
 
-/// The next of 1, 2, 5, 10, 20, and so on.
+/// Returns the next of 1, 2, 5, 10, 20, and so on.
 fn round_up(figure: f64) -> f64 {
     let decade = 10_f64.powf(figure.log10().floor());
     let steps = [1.0, 2.0, 5.0, 10.0].map(|step| step * decade);
@@ -230,7 +230,7 @@ fn round_up(figure: f64) -> f64 {
     next.unwrap_or(10.0 * decade)
 }
 
-/// The last of 1, 2, 5, 10, 20, and so on.
+/// Returns the last of 1, 2, 5, 10, 20, and so on.
 fn round_down(figure: f64) -> f64 {
     1.0 / round_up(1.0 / figure)
 }

@@ -1,4 +1,4 @@
-//! What the operating system says of this process and of its files.
+//! Figures of the operating system about this process and its files.
 
 use std::fs;
 use std::io;
@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// A number after a label in a file of `/proc/self`; 0 where there is none.
+/// Returns a number after a label in a file of `/proc/self`; 0 if it is missing.
 fn number_after(file: &str, label: &str) -> u64 {
     let text = fs::read_to_string(file).unwrap_or_default();
     text.lines()
@@ -15,26 +15,26 @@ fn number_after(file: &str, label: &str) -> u64 {
         .unwrap_or(0)
 }
 
-/// Bytes that this process made the kernel hand to block devices (a page counts when it is dirtied).
+/// Returns the bytes that this process made the kernel hand to block devices (a page counts when it is dirtied).
 pub(crate) fn written_bytes() -> u64 {
     number_after("/proc/self/io", "write_bytes:")
 }
 
-/// Bytes resident now.
+/// Returns the bytes that are resident now.
 pub(crate) fn resident_bytes() -> u64 {
     number_after("/proc/self/status", "VmRSS:") * 1024
 }
 
-/// The most bytes that were resident.
+/// Returns the peak of the resident bytes.
 pub(crate) fn resident_bytes_peak() -> u64 {
     number_after("/proc/self/status", "VmHWM:") * 1024
 }
 
-/// Thread time of the process so far, user and system, seconds. Linux counts it in hundredths.
+/// Returns the thread time of the process so far, user and system, seconds. Linux counts it in hundredths.
 pub(crate) fn cpu_seconds() -> f64 {
     let text = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // The second field is a name in brackets that may hold spaces; user and system time are the
-    // fourteenth and fifteenth.
+    // The second field is a name in brackets that may contain spaces; user and system time are the fourteenth and
+    // fifteenth.
     let after_name = text.rsplit(')').next().unwrap_or_default();
     let ticks: u64 = after_name
         .split_whitespace()
@@ -45,12 +45,12 @@ pub(crate) fn cpu_seconds() -> f64 {
     ticks as f64 / 100.0
 }
 
-/// Memory that another process touches before time is taken.
+/// The memory that another process touches before a measurement, bytes.
 const TOUCHED_BYTES: usize = 2 << 30;
 
-/// Lets another process touch memory and give it back. A virtual machine may hand what is free to its
-/// host, and to get it back costs up to thirty times as much as to clear it: what an engine is charged
-/// for memory that it uses for the first time would depend on how long the machine has been idle.
+/// Lets another process touch memory and give it back. A virtual machine may hand free memory to its host, and getting
+/// it back costs up to thirty times as much as clearing it: otherwise the cost of memory that an engine uses for the
+/// first time would depend on how long the machine has been idle.
 pub(crate) fn warm_memory() -> io::Result<()> {
     let status = Command::new(std::env::current_exe()?)
         .args(["touch", &TOUCHED_BYTES.to_string()])
@@ -71,7 +71,7 @@ pub(crate) fn touch(bytes: usize) {
     std::hint::black_box(memory);
 }
 
-/// Waits until this process does next to nothing: compactions and checkpoints are over.
+/// Waits until this process is nearly idle: compactions and checkpoints are over.
 pub(crate) fn wait_until_idle() {
     const WINDOW: Duration = Duration::from_millis(250);
     const IDLE_SECONDS: f64 = 0.02;
@@ -85,7 +85,7 @@ pub(crate) fn wait_until_idle() {
     }
 }
 
-/// Bytes allocated to everything below a directory.
+/// Returns the bytes allocated to everything below a directory.
 pub(crate) fn disk_bytes(directory: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt;
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();

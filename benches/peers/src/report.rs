@@ -1,4 +1,4 @@
-//! All runs of a call, and what is said of them together.
+//! All runs of a call, and figures over all of them.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,48 +8,48 @@ use crate::job::{Job, Line};
 use crate::machine::Machine;
 use crate::plot::{Curve, Point};
 
-/// What a call found.
+/// The results of a call.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Report {
-    /// On what.
+    /// The machine.
     pub(crate) machine: Machine,
-    /// The other engines' versions.
+    /// The versions of the other engines.
     pub(crate) versions: Vec<String>,
-    /// What was run.
+    /// The workload.
     pub(crate) workload: Workload,
-    /// What is compared, in the order of each round.
+    /// The compared lines, in the order of each round.
     pub(crate) lines: Vec<Line>,
-    /// Every run, in the order in which they ran.
+    /// All runs, in the order in which they ran.
     pub(crate) runs: Vec<Run>,
-    /// Runs that gave no figures: which, and why.
+    /// The runs without figures, each with the reason.
     pub(crate) failed: Vec<String>,
 }
 
 /// One run.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Run {
-    /// Its round, from 0.
+    /// The round of the run, from 0.
     pub(crate) round: u32,
-    /// What it was to do.
+    /// The job of the run.
     pub(crate) job: Job,
     /// The rate of the closed loop before it, if it was an open one.
     pub(crate) closed_loop_updates_per_second: Option<f64>,
-    /// What it found.
+    /// The figures of the run.
     pub(crate) figures: Figures,
 }
 
 impl Report {
-    /// The runs of a line, by round.
+    /// Returns the runs of a line, by round.
     pub(crate) fn runs_of(&self, line: Line) -> impl Iterator<Item = &Run> {
         self.runs.iter().filter(move |run| run.job.line == line)
     }
 
-    /// The median of a figure over the runs of a line.
+    /// Returns the median of a figure over the runs of a line.
     pub(crate) fn median(&self, line: Line, figure: impl Fn(&Run) -> f64) -> f64 {
         Spread::of(self.runs_of(line).map(figure)).median
     }
 
-    /// Throughput and latency of each engine, a point for each number of submissions in flight.
+    /// Returns throughput and latency of each engine, a point for each number of submissions in flight.
     pub(crate) fn curves(&self) -> Vec<Curve> {
         let mut curves: Vec<Curve> = Vec::new();
         for &line in &self.lines {
@@ -73,7 +73,7 @@ impl Report {
         curves
     }
 
-    /// A line's rate over another's, round by round.
+    /// Returns the ratio of a line's rate to another's, round by round.
     pub(crate) fn ratio(&self, line: Line, base: Line) -> Option<Spread> {
         let rate = |run: &Run| run.figures.updates_per_second;
         let bases: Vec<&Run> = self.runs_of(base).collect();
@@ -86,7 +86,7 @@ impl Report {
     }
 }
 
-/// Least, middle and greatest of several figures.
+/// The least, the middle and the greatest of several figures.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Spread {
     /// The least.
@@ -98,7 +98,7 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// Of figures; all 0 if there are none.
+    /// Returns the spread of figures; all 0 if there are none.
     pub(crate) fn of(figures: impl Iterator<Item = f64>) -> Self {
         let mut sorted: Vec<f64> = figures.collect();
         sorted.sort_by(f64::total_cmp);

@@ -1,4 +1,4 @@
-//! One run: preload, updates, reads, proofs. The only place where time is taken of a closed loop.
+//! One run: preload, updates, reads, proofs. Closed loops are timed only here.
 
 use std::time::{Duration, Instant};
 
@@ -11,10 +11,10 @@ use crate::job::Job;
 use crate::workload::{self, Key, Updates, Write};
 use crate::{open_loop, pipeline, process, single_puts};
 
-/// How long reads of a kind are timed at least.
+/// The minimum time for which reads of a kind are timed.
 const READ_TIME_MIN: Duration = Duration::from_millis(500);
 
-/// Does what the job says, in a directory of its own that is removed afterwards.
+/// Runs a job in a directory of its own, which is removed afterwards.
 pub(crate) fn run(job: &Job) -> Result<Figures, BenchError> {
     let file_error = |source| BenchError::File {
         path: job.directory.clone(),
@@ -62,8 +62,8 @@ fn closed_loop(job: &Job, mut peer: Box<dyn Peer + '_>) -> Result<(Figures, u64)
     Ok((figures, written_before))
 }
 
-/// Puts the keys that are there before; untimed, but says how long it took. Background work that it
-/// leaves behind is the engine's own.
+/// Puts the keys that exist before the updates, and returns its time, which does not count otherwise. Later background
+/// work for them counts for the engine.
 pub(crate) fn preload(job: &Job, peer: &mut dyn Peer) -> Result<f64, BenchError> {
     let started_at = Instant::now();
     let mut from = 0;
@@ -76,7 +76,7 @@ pub(crate) fn preload(job: &Job, peer: &mut dyn Peer) -> Result<f64, BenchError>
     Ok(started_at.elapsed().as_secs_f64())
 }
 
-/// Preloads, and waits until the engine is idle and memory is warm. Returns the bytes written until then, too.
+/// Preloads, and waits until the engine is idle and memory is warm. Also returns the bytes written until then.
 pub(crate) fn preload_and_rest(
     job: &Job,
     peer: &mut dyn Peer,
@@ -107,8 +107,8 @@ fn update(job: &Job, peer: &mut dyn Peer, figures: &mut Figures) -> Result<(), B
     Ok(())
 }
 
-/// Submits batches until `fill` has no more, at most as many on their way as the line is to have, and returns
-/// their durable latencies.
+/// Submits batches until `fill` has no more, with at most the line's number of them in flight, and returns their
+/// durable latencies.
 fn submit(
     job: &Job,
     peer: &mut dyn Peer,
@@ -177,7 +177,7 @@ fn again_and_again<T>(
     }
 }
 
-/// Compares a present key's value with what was written last.
+/// Compares a present key's value with the one written last.
 pub(crate) fn read_present(peer: &mut dyn Peer, write: &Write) -> Result<(), BenchError> {
     match peer.get(&write.key)? == Some(write.value) {
         true => Ok(()),
@@ -256,7 +256,7 @@ fn prove_kind(
     })
 }
 
-/// Checked, not timed: that absent keys are proven absent, and not present.
+/// Checks, without timing it, that absent keys are proven absent, and not present.
 fn prove_absence(peer: &mut dyn Peer, kind: &'static str, count: usize) -> Result<(), BenchError> {
     for index in 0..count as u64 {
         let key = workload::absent_key(index);

@@ -1,5 +1,5 @@
-//! Single puts: each task puts one key, waits until it is durable, and goes on. This measures all that
-//! surrounds a batch of one, and how well an engine shares a sync between those who wait for it.
+//! Single puts: each task puts one key, waits until it is durable, and continues. This measures the overhead of a batch
+//! of one, and how well an engine shares a sync among the tasks that wait for it.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -19,18 +19,18 @@ use crate::job::Job;
 use crate::workload::{Key, SinglePuts, Value, Write};
 use crate::{process, run};
 
-/// Threads of the runtime that the tasks run on.
+/// The number of threads of the runtime for the tasks.
 const RUNTIME_THREADS: usize = 2;
 
-/// Most puts of one task: with a sync for each, a million would take minutes.
+/// The maximum number of puts of one task: with a sync for each, a million would take minutes.
 const PUTS_PER_TASK_MAX: u64 = 5_000;
 
-/// Puts of all tasks together: as many for each.
+/// Returns the number of puts of all tasks together, the same number for each.
 pub(crate) fn operations(wanted: u64, tasks: u64) -> u64 {
     (wanted / tasks).clamp(1, PUTS_PER_TASK_MAX) * tasks
 }
 
-/// Preloads, lets the tasks put, and compares what they wrote last.
+/// Preloads, lets the tasks put, and checks the values that they wrote last.
 pub(crate) fn run(
     job: &Job,
     tasks: u64,
@@ -49,7 +49,7 @@ pub(crate) fn run(
     Ok((figures, written_before))
 }
 
-/// What a task puts; made again to know what must be read.
+/// Returns the puts of a task; called a second time for the values that must be read.
 fn of_task(job: &Job, task: u64, tasks: u64) -> SinglePuts {
     SinglePuts::of_task(task, tasks, job.operations / tasks, job.keys, job.fresh)
 }
@@ -83,9 +83,9 @@ fn put(
     Ok(())
 }
 
-/// What a task puts a key through.
+/// The interface through which a task puts a key.
 trait Putter: Clone + Send + Sync + 'static {
-    /// Puts a key, and is ready once that is durable.
+    /// Puts a key, and is ready once the put is durable.
     fn put(&self, write: Write) -> impl Future<Output = Result<(), BenchError>> + Send;
 }
 
@@ -101,10 +101,10 @@ impl Putter for Engine {
     }
 }
 
-/// A put that waits for the next batch, and who is told that it is durable.
+/// A put that waits for the next batch, and the channel that reports that it is durable.
 type Waiting = (Write, oneshot::Sender<()>);
 
-/// The way to an engine that one thread drives. A service would put something like it in front.
+/// The interface to an engine that one thread drives. A service would put something similar in front of it.
 #[derive(Clone)]
 struct Collector(mpsc::Sender<Waiting>);
 
@@ -117,7 +117,7 @@ impl Putter for Collector {
     }
 }
 
-/// Makes a batch of all puts that wait, again and again, until every task is done.
+/// Makes a batch of all waiting puts, repeatedly, until every task has finished.
 fn collect(peer: &mut dyn Peer, receiver: &mpsc::Receiver<Waiting>) -> Result<(), BenchError> {
     let (mut batch, mut waiting) = (Vec::new(), Vec::new());
     while let Ok(first) = receiver.recv() {

@@ -8,7 +8,7 @@ use crate::job::Line;
 use crate::report::{Report, Run, Spread};
 use crate::workload::Fresh;
 
-/// The table, and what has to stand above it.
+/// Returns the table, with the facts that belong above it.
 pub(crate) fn markdown(report: &Report) -> String {
     let mut text = heading(report);
     match report.workload {
@@ -26,7 +26,7 @@ pub(crate) fn markdown(report: &Report) -> String {
     text
 }
 
-/// What the ratios are against: fjall, or else the last engine of a round.
+/// Returns the line that the ratios refer to: fjall, or else the last engine of a round.
 fn base(report: &Report) -> Option<Line> {
     let mut lines = report.lines.iter();
     let fjall = lines.find(|line| line.engine == EngineKind::Fjall);
@@ -202,7 +202,7 @@ fn offered(run: &Run) -> f64 {
     run.job.schedule.map_or(0.0, |schedule| schedule.rate)
 }
 
-/// Whether the last batch was done about when it was due.
+/// Returns whether the last batch was finished about when it was due.
 fn kept_up(run: &Run) -> bool {
     run.figures.updates_per_second > 0.95 * offered(run)
 }

@@ -1,7 +1,7 @@
-//! Which versions of the other engines were measured.
+//! The versions of the other engines.
 
-/// From the lock file that this was built with: what this package itself depends on, since some engines
-/// bring older versions of others.
+/// Returns the versions from the lock file of this build. Only direct dependencies count, since some engines bring
+/// older versions of others.
 pub(crate) fn locked() -> Vec<String> {
     const ENGINES: [&str; 5] = ["fjall", "commonware-storage", "nomt", "firewood", "jmt"];
     let lock = include_str!("../Cargo.lock");
@@ -21,7 +21,7 @@ pub(crate) fn locked() -> Vec<String> {
         .collect()
 }
 
-/// The version of a package that is locked in one version alone.
+/// Returns the version of a package that is locked in only one version.
 fn only_version<'a>(lock: &'a str, name: &str) -> &'a str {
     let heading = format!("name = \"{name}\"\nversion = \"");
     let after = lock

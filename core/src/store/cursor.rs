@@ -1,13 +1,13 @@
-//! Reading and writing stored bytes field by field; every read checks that the bytes are there.
+//! Reading and writing stored bytes field by field; every read checks that the bytes exist.
 //!
-//! Not here: which fields a file has. Each module lays out its own.
+//! Not here: the fields of a file. Each module lays out its own.
 
 use bytes::Bytes;
 
 use crate::hash::FRAME;
 use crate::params::FORMAT;
 
-/// Lays out a small file: magic, format u16, the fields, and a checksum (32) over all before it.
+/// Lays out a small file: magic, format u16, the fields, and a checksum (32) over everything before it.
 pub(super) fn put_file(magic: [u8; 8], fields: &[&[u8]]) -> Vec<u8> {
     let mut bytes = [&magic[..], &FORMAT.to_le_bytes(), &fields.concat()].concat();
     let checksum = FRAME.hash(&bytes);
@@ -15,8 +15,8 @@ pub(super) fn put_file(magic: [u8; 8], fields: &[&[u8]]) -> Vec<u8> {
     bytes
 }
 
-/// Checks what [`put_file`] puts around the fields, and returns a cursor over them. The last three
-/// arguments are the errors for another magic, another format, and a wrong length or checksum.
+/// Checks everything that [`put_file`] adds to the fields, and returns a cursor over them. The last three arguments are
+/// the errors for another magic, another format, and a wrong length or checksum.
 pub(super) fn open_file<E>(
     bytes: &[u8],
     magic: [u8; 8],
@@ -130,7 +130,7 @@ pub(super) fn optional_bytes(bytes: Option<&[u8]>) -> Vec<u8> {
     [&[u8::from(bytes.is_some())], bytes.unwrap_or_default()].concat()
 }
 
-/// Checks that no beginning of these bytes is read, and none that differ in a bit of any byte.
+/// Checks that no prefix of these bytes is accepted, and none that differ in a bit of any byte.
 #[cfg(test)]
 pub(super) fn assert_only_these<T, E>(bytes: &[u8], decode: impl Fn(&[u8]) -> Result<T, E>) {
     for place in 0..bytes.len() {

@@ -1,7 +1,7 @@
-//! The resolved effects of one version, which the log holds and replay applies.
+//! The resolved effects of one version, which the log contains and replay applies.
 //!
-//! Resolved means that no policy needs to be applied: a key that `overwrite` displaced is a delete
-//! here. Not here: computing effects (the tree), and the frame around them (`log`).
+//! Resolved means that no policy is left to apply: a key that `overwrite` displaced is a delete here. Not here:
+//! computing effects (the tree), and the frame around them (`log`).
 
 use super::cursor::{Cursor, put_varint};
 use crate::hash::{Digest, ZERO};
@@ -22,7 +22,7 @@ use crate::params::{KEY_BYTES_MAX, TreeParams, VALUE_BYTES_MAX};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Effect<'a> {
-    /// Hash of the key under the tree's parameters.
+    /// The hash of the key under the tree's parameters.
     pub key_hash: Digest,
     /// The key, 1 to [`KEY_BYTES_MAX`] bytes.
     pub key: &'a [u8],
@@ -51,42 +51,42 @@ pub enum EffectsError {
     /// The bytes end within an effect, or an integer is not in its shortest form.
     #[error("effect {index} is cut short or holds an integer that is not in its shortest form")]
     Malformed {
-        /// Which effect, from 0.
+        /// The number of the effect, from 0.
         index: usize,
     },
-    /// The count is more than the bytes could hold.
+    /// The count is larger than the bytes allow.
     #[error("a count of {0} effects does not fit the bytes that follow")]
     Count(u64),
-    /// A key of no bytes or of too many.
+    /// A key is empty or too long.
     #[error("the key of effect {index} has {bytes} bytes; 1 to {KEY_BYTES_MAX} are allowed")]
     KeyLength {
-        /// Which effect, from 0.
+        /// The number of the effect, from 0.
         index: usize,
-        /// Its key's length.
+        /// The length of the key, bytes.
         bytes: u64,
     },
-    /// A value of too many bytes.
+    /// A value is too long.
     #[error("the value of effect {index} has {bytes} bytes; at most {VALUE_BYTES_MAX} are allowed")]
     ValueLength {
-        /// Which effect, from 0.
+        /// The number of the effect, from 0.
         index: usize,
-        /// Its value's length.
+        /// The length of the value, bytes.
         bytes: u64,
     },
-    /// Key hashes don't ascend strictly.
+    /// Key hashes do not ascend strictly.
     #[error(
         "the key hash of effect {index} is not above the one before it; sort effects by key hash"
     )]
     Order {
-        /// Which effect, from 0.
+        /// The number of the effect, from 0.
         index: usize,
     },
-    /// Bytes after the last effect.
+    /// Bytes follow the last effect.
     #[error("{0} bytes follow the last effect")]
     Trailing(usize),
 }
 
-/// Shortest encoding of an effect: a length and one key byte.
+/// The length of the shortest encoding of an effect: a length and one key byte.
 const EFFECT_BYTES_MIN: usize = 2;
 
 /// Appends the encoding of effects that ascend strictly by key hash.
@@ -116,10 +116,9 @@ pub fn encode_effects<'a>(
     Ok(())
 }
 
-/// Reads effects; keys and values lie in `bytes`.
+/// Reads effects; keys and values borrow from `bytes`.
 ///
-/// Key hashes are computed from the keys, so that effects of a tree with other parameters show as
-/// effects out of order.
+/// Key hashes are computed from the keys, so that effects of a tree with other parameters appear out of order.
 pub fn decode_effects<'a>(
     params: &TreeParams,
     bytes: &'a [u8],
@@ -131,7 +130,7 @@ pub fn decode_effects<'a>(
     if count > (cursor.0.len() / EFFECT_BYTES_MIN) as u64 {
         return Err(EffectsError::Count(count));
     }
-    // An effect takes more memory than its shortest encoding: trust the count only so far.
+    // An effect takes more memory than its shortest encoding, so the count is trusted only up to a limit.
     let capacity = (count as usize).min(cursor.0.len() / 16 + 16);
     let mut effects: Vec<Effect<'a>> = Vec::with_capacity(capacity);
     for index in 0..count as usize {

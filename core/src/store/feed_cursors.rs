@@ -1,6 +1,6 @@
-//! The `CURSORS` file: named places in the feed of a tree. The log keeps what comes after them.
+//! The `CURSORS` file: named positions in the feed of a tree. The log keeps the versions after them.
 //!
-//! Not here: how much the log keeps for them, and who reads there.
+//! Not here: the bytes that the log keeps for them, and their readers.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,9 +13,9 @@ use crate::params::FORMAT;
 
 /// Name of the file.
 pub const CURSORS_FILE: &str = "CURSORS";
-/// Most cursors of a tree.
+/// The maximum number of cursors of a tree.
 pub const CURSORS_MAX: usize = 64;
-/// Longest name of a cursor, bytes.
+/// The maximum length of a cursor's name, bytes.
 pub const CURSOR_NAME_BYTES_MAX: usize = 64;
 
 const MAGIC: [u8; 8] = *b"trunkcur";
@@ -32,7 +32,7 @@ const FILE_BYTES_MAX: usize = 8 + 2 + 32 + 2 + CURSORS_MAX * (1 + CURSOR_NAME_BY
 pub struct CursorName(Box<str>);
 
 impl CursorName {
-    /// Returns the name, if it may be one.
+    /// Returns the name, if it is valid.
     pub fn new(name: &str) -> Option<Self> {
         let is_allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'_');
         let fits = (1..=CURSOR_NAME_BYTES_MAX).contains(&name.len());
@@ -51,7 +51,7 @@ impl std::fmt::Display for CursorName {
     }
 }
 
-/// The reason why bytes are not the cursors of a tree.
+/// The error of reading the cursors of a tree.
 ///
 /// ```
 /// use trunkline_core::store::feed_cursors::{CursorsError, decode};
@@ -65,15 +65,15 @@ pub enum CursorsError {
     /// Written by another format version.
     #[error("its format is {0}; this build reads format {FORMAT}: use a build that reads it")]
     Format(u16),
-    /// Wrong length or checksum, or fields that contradict each other.
+    /// The length or checksum is wrong, or fields contradict each other.
     #[error("it is damaged; remove it, and create the cursors again")]
     Damaged,
-    /// The cursors of another tree.
+    /// The cursors belong to another tree.
     #[error("it belongs to another tree; remove it, and create the cursors again")]
     Tree,
 }
 
-/// The cursors of a tree: the last version that each has done with.
+/// The cursors of a tree, each with the last version that it has finished.
 pub type Cursors = BTreeMap<CursorName, u64>;
 
 /// Returns the bytes of the file. There must be no more than [`CURSORS_MAX`] cursors.
@@ -90,7 +90,7 @@ pub fn encode(cursors: &Cursors, tree_id: &Digest) -> Vec<u8> {
     put_file(MAGIC, &[tree_id, &rows])
 }
 
-/// Reads what [`encode`] gave; anything else is an error.
+/// Reads the result of [`encode`]; anything else is an error.
 pub fn decode(bytes: &[u8], tree_id: &Digest) -> Result<Cursors, CursorsError> {
     use CursorsError::{Damaged, Format, Magic, Tree};
     let mut fields = open_file(bytes, MAGIC, Magic, Format, Damaged)?;

@@ -19,12 +19,12 @@ use crate::params::FORMAT;
 
 /// Name of the file.
 pub const HISTORY_FILE: &str = "HISTORY";
-/// Bytes before the first node.
+/// The length of the header before the first node, bytes.
 pub const HISTORY_HEADER_BYTES: usize = 8 + 2 + 32 + 32;
 
 const MAGIC: [u8; 8] = *b"trunkhis";
 const NODE_BYTES: u64 = 32;
-/// Bytes that are written at once.
+/// The number of bytes written at once.
 const PART_BYTES_MIN: usize = 256 << 10;
 
 /// The reason why the history of a directory cannot be used. Each error names the file.
@@ -49,7 +49,7 @@ pub enum HistoryFileError {
         /// The error of the operating system.
         source: io::Error,
     },
-    /// A checkpoint was made, and there is no file.
+    /// The file is missing although a checkpoint was made.
     #[error("{} is missing; restore the directory from a copy", path.display())]
     Missing {
         /// The file.
@@ -66,7 +66,7 @@ pub enum HistoryFileError {
     Format {
         /// The file.
         path: PathBuf,
-        /// Its format.
+        /// The format of the file.
         format: u16,
     },
     /// The checksum of the header is wrong.
@@ -75,39 +75,39 @@ pub enum HistoryFileError {
         /// The file.
         path: PathBuf,
     },
-    /// The history of another tree.
+    /// The file is the history of another tree.
     #[error("{} belongs to another tree; restore the directory from a copy", path.display())]
     OtherTree {
         /// The file.
         path: PathBuf,
     },
-    /// The file ends before the last node that the manifest speaks of.
+    /// The file ends before the last node that the manifest requires.
     #[error("{} has {found} bytes, its nodes take {needed}; restore the directory from a copy", path.display())]
     Short {
         /// The file.
         path: PathBuf,
-        /// Its length.
+        /// The length of the file, bytes.
         found: u64,
-        /// Length of header and nodes.
+        /// The length of header and nodes, bytes.
         needed: u64,
     },
-    /// The peaks, or the last commit id, are not those of the manifest.
+    /// The peaks or the last commit id differ from those of the manifest.
     #[error("{} does not have the history of the checkpoint manifest; restore the directory from a copy", path.display())]
     Differs {
         /// The file.
         path: PathBuf,
     },
-    /// Nodes below the peaks do not lead to them.
+    /// The nodes below the peaks do not lead to them.
     #[error("the nodes in {} do not lead from version {version} to the history of the head; restore the directory from a copy", path.display())]
     Node {
         /// The file.
         path: PathBuf,
-        /// The version that was to be proven.
+        /// The version to be proven.
         version: u64,
     },
 }
 
-/// The nodes that a checkpoint covers, to read.
+/// A reader of the nodes that a checkpoint covers.
 ///
 /// ```
 /// use std::path::Path;
@@ -144,8 +144,8 @@ impl std::fmt::Debug for HistoryFile {
 }
 
 impl HistoryFile {
-    /// Opens the file of a directory, and compares its peaks with those of the manifest. This takes a few
-    /// reads, independent of its length. `None` before the first checkpoint, when the file means nothing.
+    /// Opens the file of a directory, and compares its peaks with those of the manifest. This takes a few reads,
+    /// independent of its length. Returns `None` before the first checkpoint, when the file has no meaning.
     pub fn open(
         disk: &dyn Disk,
         directory: &Path,
@@ -160,7 +160,7 @@ impl HistoryFile {
         Ok(Some(file))
     }
 
-    /// Opens the file of a directory and compares nothing, to find out what is damaged in it.
+    /// Opens the file of a directory without comparing anything, to find damage in it.
     pub fn open_unchecked(disk: &dyn Disk, directory: &Path) -> Result<Self, HistoryFileError> {
         let path = directory.join(HISTORY_FILE);
         match found(disk.open(&path)) {
@@ -173,14 +173,14 @@ impl HistoryFile {
         }
     }
 
-    /// Returns how many whole nodes the file has.
+    /// Returns the number of complete nodes in the file.
     pub fn node_count(&self) -> Result<u64, HistoryFileError> {
         let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         let length = reader.length().map_err(|source| self.io(source))?;
         Ok(length.saturating_sub(HISTORY_HEADER_BYTES as u64) / NODE_BYTES)
     }
 
-    /// Reads `count` nodes from a position on.
+    /// Reads `count` nodes, beginning at a position.
     pub fn nodes(&self, position: u64, count: usize) -> Result<Vec<Digest>, HistoryFileError> {
         let mut nodes = vec![[0; 32]; count];
         let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
@@ -194,7 +194,7 @@ impl HistoryFile {
         &self.path
     }
 
-    /// Reads a node: a commit id, or a digest above some. Nodes that the manifest does not cover mean nothing.
+    /// Reads a node: a commit id, or a digest above several. Nodes that the manifest does not cover have no meaning.
     pub fn node(&self, position: u64) -> Result<Digest, HistoryFileError> {
         let offset = offset(position);
         self.read(offset)
@@ -264,8 +264,8 @@ impl HistoryFile {
     }
 }
 
-/// Returns the digest of a subtree over commit ids, of which `node` gives the node at a position: a commit id stands there as
-/// it is, not by its digest.
+/// Returns the digest of a subtree over commit ids, with `node` returning the node at a position: a commit id itself,
+/// not its digest.
 ///
 /// ```
 /// use trunkline_core::history::{HISTORY, Subtree};
@@ -288,7 +288,7 @@ pub fn subtree_digest<E>(
 
 /// Appends the nodes of a checkpoint, before its manifest is written.
 ///
-/// A crash between the two leaves nodes that no manifest covers; the next one writes over them.
+/// A crash between the two leaves nodes that no manifest covers; the next checkpoint overwrites them.
 ///
 /// ```
 /// use std::path::Path;
@@ -313,8 +313,8 @@ impl std::fmt::Debug for HistoryWriter {
 }
 
 impl HistoryWriter {
-    /// Opens the file to append after a number of nodes; with none, the file is begun again. They are those that the
-    /// directory's manifest covers; later nodes in the file are not needed.
+    /// Opens the file to append after a number of nodes; 0 begins the file again. The directory's manifest covers
+    /// exactly these nodes; later ones in the file are not needed.
     pub fn open(
         disk: &dyn Disk,
         directory: &Path,
@@ -343,7 +343,8 @@ impl HistoryWriter {
     }
 }
 
-/// Begins the file with its header. The name is durable when this returns, the header when nodes are.
+/// Begins the file with its header. The name is durable when this returns; the header becomes durable together with
+/// nodes.
 fn begin(
     disk: &dyn Disk,
     directory: &Path,
@@ -365,7 +366,7 @@ fn header(tree_id: &Digest) -> Vec<u8> {
     put_file(MAGIC, &[tree_id])
 }
 
-/// Replaces the file of a directory by one with these nodes: a crash, or an error of one of them, leaves the old file.
+/// Replaces the file of a directory by one with these nodes: a crash, or an error among the nodes, leaves the old file.
 ///
 /// ```
 /// use std::path::Path;
@@ -396,7 +397,7 @@ pub fn replace_history(
     replaced.map_err(|source| HistoryFileError::Io { path, source })
 }
 
-/// Returns where a node stands in the file.
+/// Returns the offset of a node in the file.
 ///
 /// ```
 /// use trunkline_core::store::history_file::{HISTORY_HEADER_BYTES, offset};
@@ -408,7 +409,7 @@ pub fn offset(position: u64) -> u64 {
         .saturating_add(HISTORY_HEADER_BYTES as u64)
 }
 
-/// Returns how many nodes the file has when a checkpoint covers versions 0 to `version`.
+/// Returns the number of nodes in the file when a checkpoint covers versions 0 to `version`.
 ///
 /// ```
 /// assert_eq!(trunkline_core::store::history_file::nodes_covered(3), 7);

@@ -1,7 +1,7 @@
-//! The `IDEMPOTENCY` file: the last submissions that had an idempotency key, up to the version of a checkpoint. The log
-//! has the later ones.
+//! The `IDEMPOTENCY` file: the last submissions with an idempotency key, up to the version of a checkpoint. The log has
+//! the later ones.
 //!
-//! Not here: how many are remembered, and what a repeat of one is told.
+//! Not here: the number that is remembered, and the answer to a repeat.
 
 use std::io;
 use std::path::Path;
@@ -17,23 +17,23 @@ use crate::record::CommitRecord;
 
 /// Name of the file.
 pub const IDEMPOTENCY_FILE: &str = "IDEMPOTENCY";
-/// Most submissions that the file can hold.
+/// The maximum number of submissions in the file.
 pub const KEYED_SUBMISSIONS_MAX: usize = 1_000_000;
-/// Bytes of a submission in the file.
+/// The bytes of a submission in the file.
 pub const KEYED_SUBMISSION_BYTES: usize = 32 + 8 + 32 + 1 + 32 + 32 + 8 + 32;
 
 const MAGIC: [u8; 8] = *b"trunkidk";
 const HEADER_BYTES: usize = 8 + 2 + 32 + 8 + 4;
 const FILE_BYTES_MAX: usize = HEADER_BYTES + KEYED_SUBMISSIONS_MAX * KEYED_SUBMISSION_BYTES + 32;
 
-/// A durable submission that had an idempotency key, with what a repeat of it is told.
+/// A durable submission that had an idempotency key, with the answer to a repeat of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyedSubmission {
     /// Hash of the key: [`IdempotencyKey::hash`](crate::outcome::IdempotencyKey::hash).
     pub key_hash: Digest,
-    /// Place in the sequence of all submissions.
+    /// The position in the sequence of all submissions.
     pub sequence: u64,
-    /// Digest of the submission.
+    /// The digest of the submission.
     pub submission: Digest,
     /// The outcome.
     pub outcome: Outcome,
@@ -41,7 +41,7 @@ pub struct KeyedSubmission {
     pub provisional_root: Digest,
     /// The version that the submission is part of.
     pub version: u64,
-    /// State digest of the version.
+    /// The state digest of the version.
     pub state_digest: Digest,
 }
 
@@ -103,7 +103,8 @@ impl KeyedSubmission {
     }
 }
 
-/// Returns whether any outcome of a version ends with a key: without one, their length follows from their number.
+/// Returns whether any outcome of a version ends with a key: without keys, the length of the outcomes follows from
+/// their number.
 fn have_keys(record: &CommitRecord, outcomes: &[u8]) -> bool {
     let count = record.last_sequence.wrapping_sub(record.first_sequence);
     let without_keys = count
@@ -112,7 +113,8 @@ fn have_keys(record: &CommitRecord, outcomes: &[u8]) -> bool {
     outcomes.len() as u64 != without_keys
 }
 
-/// Reads submissions in a row, to the end; `None` if they are not `count`, or not a row that an engine can remember.
+/// Reads consecutive submissions to the end; `None` if their number is not `count`, or if no engine could remember them
+/// together.
 pub(super) fn read_row(cursor: &mut Cursor<'_>, count: usize) -> Option<Vec<KeyedSubmission>> {
     if cursor.0.len() != count.checked_mul(KEYED_SUBMISSION_BYTES)? {
         return None;
@@ -158,7 +160,7 @@ pub struct Remembered {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdempotencyFileError {
-    /// A checkpoint was made, and there is no file.
+    /// The file is missing although a checkpoint was made.
     #[error(
         "it is missing, and submissions that are repeated would be applied twice; restore the directory from a copy"
     )]
@@ -169,13 +171,13 @@ pub enum IdempotencyFileError {
     /// Written by another format version.
     #[error("its format is {0}; this build reads format {FORMAT}: use a build that reads it")]
     Format(u16),
-    /// Wrong length or checksum, or fields that contradict each other.
+    /// The length or checksum is wrong, or fields contradict each other.
     #[error("it is damaged; restore the directory from a copy")]
     Damaged,
-    /// The file of another tree.
+    /// The file belongs to another tree.
     #[error("it belongs to another tree; restore the directory from a copy")]
     Tree,
-    /// The file is not that of the checkpoint.
+    /// The file does not belong to the checkpoint.
     #[error(
         "it is of version {found}, and the checkpoint is of version {checkpoint}; restore the directory from a copy"
     )]
@@ -203,7 +205,7 @@ impl Remembered {
         put_file(MAGIC, &[tree_id, &version, &count, &rows])
     }
 
-    /// Reads what [`Self::encode`] gave; anything else is an error.
+    /// Reads the result of [`Self::encode`]; anything else is an error.
     pub fn decode(bytes: &[u8], tree_id: &Digest) -> Result<Self, IdempotencyFileError> {
         use IdempotencyFileError::{Damaged, Format, Magic, Tree};
         let mut fields = open_file(bytes, MAGIC, Magic, Format, Damaged)?;
@@ -253,7 +255,7 @@ pub fn read(
             _ => Err(content(IdempotencyFileError::Missing)),
         };
     };
-    // Of several checkpoints that were begun and interrupted, an earlier one may have written it last.
+    // If several checkpoints were begun and interrupted, an earlier one may have written the file last.
     let (found, newest) = (remembered.version, manifest.intent.unwrap_or(checkpoint));
     match (checkpoint..=newest).contains(&found) {
         true => Ok(remembered),
@@ -261,7 +263,8 @@ pub fn read(
     }
 }
 
-/// Replaces the file durably. This must happen after the manifest intends its version, and before it says it.
+/// Replaces the file durably. This must happen after the manifest has its version as the intent, and before it has it as
+/// the version.
 ///
 /// # Errors
 ///

@@ -1,7 +1,7 @@
 //! The index of keys in byte order that a leaf store may keep: changes, scans, and the index in memory.
 //!
-//! The index holds keys alone. Values are found by key hash, in the leaves. Not here: which keys a version has; the
-//! index says which keys to look up.
+//! The index contains only keys. Values are found by key hash, in the leaves. Not here: the keys of a version; the
+//! index lists the keys to look up.
 
 use std::collections::BTreeSet;
 use std::ops::{Bound, ControlFlow, RangeBounds};
@@ -19,7 +19,7 @@ use bytes::Bytes;
 pub struct KeyChange<'a> {
     /// The key.
     pub key: &'a [u8],
-    /// Whether the index has the key from now on.
+    /// True if the index has the key from now on.
     pub is_present: bool,
 }
 
@@ -33,11 +33,11 @@ pub struct KeyChange<'a> {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyScan<'a> {
-    /// Where the range begins.
+    /// The beginning of the range.
     pub lower: Bound<&'a [u8]>,
-    /// Where the range ends.
+    /// The end of the range.
     pub upper: Bound<&'a [u8]>,
-    /// Whether the last key is visited first.
+    /// True if the last key is visited first.
     pub is_reverse: bool,
 }
 

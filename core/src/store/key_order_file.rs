@@ -1,4 +1,4 @@
-//! The `KEY-ORDER` file: says that the leaf store of a directory keeps an index of keys in byte order. Written once,
+//! The `KEY-ORDER` file: marks a directory whose leaf store keeps an index of keys in byte order. It is written once,
 //! when the tree is created.
 //!
 //! Not here: the index (`key_index`).
@@ -17,7 +17,7 @@ pub const KEY_ORDER_FILE: &str = "KEY-ORDER";
 const MAGIC: [u8; 8] = *b"trunkord";
 const FILE_BYTES: usize = 8 + 2 + 32 + 32;
 
-/// The reason why bytes do not say that there is an index of keys.
+/// The error of reading the mark of an index of keys.
 ///
 /// ```
 /// use trunkline_core::store::key_order_file::{KeyOrderFileError, decode, encode};
@@ -28,17 +28,15 @@ const FILE_BYTES: usize = 8 + 2 + 32 + 32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyOrderFileError {
     /// The file begins with other bytes.
-    #[error(
-        "this is not the file that tells of an index of keys; restore the directory from a copy"
-    )]
+    #[error("this is not the mark of an index of keys; restore the directory from a copy")]
     Magic,
     /// Written by another format version.
     #[error("its format is {0}; this build reads format {FORMAT}: use a build that reads it")]
     Format(u16),
-    /// Wrong length or checksum.
+    /// The length or checksum is wrong.
     #[error("it is damaged; restore the directory from a copy")]
     Damaged,
-    /// The file of another tree.
+    /// The file belongs to another tree.
     #[error("it belongs to another tree; restore the directory from a copy")]
     Tree,
 }
@@ -50,7 +48,7 @@ pub fn encode(tree_id: &Digest) -> Vec<u8> {
     put_file(MAGIC, &[tree_id])
 }
 
-/// Reads what [`encode`] gave; anything else is an error.
+/// Reads the result of [`encode`]; anything else is an error.
 pub fn decode(bytes: &[u8], tree_id: &Digest) -> Result<(), KeyOrderFileError> {
     use KeyOrderFileError::{Damaged, Format, Magic, Tree};
     let mut fields = open_file(bytes, MAGIC, Magic, Format, Damaged)?;
@@ -78,8 +76,8 @@ pub fn read(
     Ok(read.is_some())
 }
 
-/// Writes the file, or removes what an interrupted creation left of it if there is no index: after a crash it is there
-/// whole or not at all.
+/// Writes the file, or removes an interrupted creation's remains if there is no index: after a crash the file is
+/// complete or missing.
 pub fn create(
     disk: &dyn Disk,
     directory: &Path,

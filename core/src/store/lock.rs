@@ -15,10 +15,10 @@ use std::path::{Path, PathBuf};
 use super::disk::FileId;
 use super::own_directory::LockFile;
 
-/// Name of the lock file. It stays when the lock is given back; its presence means nothing.
+/// The name of the lock file. It stays when the lock is released; its presence has no meaning.
 pub const LOCK_FILE: &str = "LOCK";
 
-/// A lock that is held as long as the value lives.
+/// A lock that is held until the value is dropped.
 ///
 /// ```
 /// use trunkline_core::store::lock::{DirectoryLock, LockError};
@@ -32,12 +32,12 @@ pub const LOCK_FILE: &str = "LOCK";
 #[derive(Debug)]
 pub struct DirectoryLock {
     directory: Locked,
-    /// `None` if there is none, and the lock is shared.
+    /// The locked lock file; `None` if there is none, and the lock is shared.
     file: Option<Locked>,
     file_path: PathBuf,
 }
 
-/// A file or directory that is locked.
+/// A locked file or directory.
 #[derive(Debug)]
 struct Locked(File);
 
@@ -49,7 +49,7 @@ impl Drop for Locked {
     }
 }
 
-/// The reason why a directory was not locked.
+/// The error of locking a directory.
 ///
 /// ```
 /// use trunkline_core::store::lock::{DirectoryLock, LockError};
@@ -69,13 +69,13 @@ impl Drop for Locked {
 /// ```
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// An engine has it.
+    /// An engine holds the lock.
     #[error("{} is locked: another process (or another engine in this one) has the tree open; close it first", path.display())]
     Held {
         /// The directory or its lock file.
         path: PathBuf,
     },
-    /// Readers share it, which keeps an engine out.
+    /// Readers share the lock, which keeps an engine out.
     #[error("{} is locked: a reader without an engine has the tree open; wait until it has ended", path.display())]
     Shared {
         /// The directory or its lock file.
@@ -92,7 +92,7 @@ pub enum LockError {
 }
 
 impl DirectoryLock {
-    /// Takes the lock of an existing directory, or says at once why not. Creates the lock file.
+    /// Takes the lock of an existing directory, or fails at once. Creates the lock file.
     pub fn acquire(directory: &Path) -> Result<Self, LockError> {
         let locked = lock(directory, File::open(directory), true)?;
         let file_path = directory.join(LOCK_FILE);
@@ -106,8 +106,8 @@ impl DirectoryLock {
         })
     }
 
-    /// Shares the lock with other readers, or says at once that a writer has it. Works in a directory
-    /// that cannot be written, also without a lock file.
+    /// Shares the lock with other readers, or fails at once if a writer holds it. Works in a directory without write
+    /// permission, and without a lock file.
     pub fn acquire_shared(directory: &Path) -> Result<Self, LockError> {
         let locked = lock(directory, File::open(directory), false)?;
         let file_path = directory.join(LOCK_FILE);
@@ -122,7 +122,7 @@ impl DirectoryLock {
         })
     }
 
-    /// Returns which directory is locked, whatever its path names now.
+    /// Returns the identity of the locked directory, which its path may no longer name.
     pub fn directory(&self) -> io::Result<FileId> {
         FileId::of(&self.directory.0)
     }
@@ -139,13 +139,13 @@ impl DirectoryLock {
     }
 }
 
-/// Returns whether a reader does without the lock file: it was deleted, or belongs to another user.
+/// Returns whether a reader continues without the lock file: it was deleted, or belongs to another user.
 fn is_unusable(error: &io::Error) -> bool {
     use io::ErrorKind::{NotFound, PermissionDenied};
     matches!(error.kind(), NotFound | PermissionDenied)
 }
 
-/// Locks a file or directory, alone or with others.
+/// Locks a file or directory, exclusively or together with others.
 fn lock(path: &Path, opened: io::Result<File>, alone: bool) -> Result<Locked, LockError> {
     let path = || path.to_owned();
     let failed = |source| LockError::Io {
@@ -159,7 +159,7 @@ fn lock(path: &Path, opened: io::Result<File>, alone: bool) -> Result<Locked, Lo
     };
     match locked {
         Ok(()) => Ok(Locked(file)),
-        // With a writer it cannot be shared.
+        // While a writer holds it, it cannot be shared.
         Err(TryLockError::WouldBlock) if alone && file.try_lock_shared().is_ok() => {
             drop(Locked(file));
             Err(LockError::Shared { path: path() })

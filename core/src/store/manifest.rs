@@ -20,7 +20,7 @@ use crate::record::{CommitRecord, RECORD_BYTES_MAX, RecordError};
 
 /// Name of the file.
 pub const CHECKPOINT_FILE: &str = "CHECKPOINT";
-/// Longest manifest, bytes.
+/// The maximum length of a manifest, bytes.
 pub const MANIFEST_BYTES_MAX: usize =
     8 + 2 + 32 + 8 + 2 + RECORD_BYTES_MAX + 1 + 48 + 8 + 1 + PEAKS_MAX * 32 + 1 + 8 + 32;
 
@@ -42,7 +42,7 @@ pub struct CheckpointManifest {
     pub kzg_root: Option<[u8; 48]>,
     /// Peaks over the commit ids of versions 0 to H, H included.
     pub history: MountainRange,
-    /// If an ingestion was begun since: the version (above H) up to which leaves may be newer.
+    /// The version (above H) up to which leaves may be newer, if an ingestion was begun since.
     pub intent: Option<u64>,
 }
 
@@ -60,7 +60,7 @@ pub struct CheckpointManifest {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
-    /// The bytes begin as another file does.
+    /// The file begins with other bytes.
     #[error("this is not a trunkline checkpoint manifest; is it the right directory?")]
     Magic,
     /// Written by another format version.
@@ -68,10 +68,10 @@ pub enum ManifestError {
         "checkpoint manifest of format {0}; this build reads format {FORMAT}: use a build that reads it"
     )]
     Format(u16),
-    /// Wrong length or checksum.
+    /// The length or checksum is wrong.
     #[error("the checkpoint manifest is damaged; restore the directory from a copy")]
     Damaged,
-    /// The checksum is right, but the record inside is no record.
+    /// The checksum is right, but the record cannot be read.
     #[error("the checkpoint manifest holds no commit record")]
     Record(#[from] RecordError),
     /// The checksum is right, but the fields contradict each other.
@@ -95,7 +95,7 @@ pub enum ManifestError {
 pub type ReadManifestError = ReadFileError<ManifestError>;
 
 impl CheckpointManifest {
-    /// Returns the manifest of a tree that was just created: version 0, no leaves.
+    /// Returns the manifest of a new tree: version 0, no leaves.
     pub fn genesis(tree_id: Digest) -> Self {
         let record = CommitRecord::genesis(tree_id);
         let mut history = MountainRange::default();
@@ -133,14 +133,14 @@ impl CheckpointManifest {
         )
     }
 
-    /// Reads what [`Self::encode`] gave; anything else is an error.
+    /// Reads the result of [`Self::encode`]; anything else is an error.
     pub fn decode(bytes: &[u8]) -> Result<Self, ManifestError> {
         use ManifestError::{Damaged, Format, Magic};
         let cursor = open_file(bytes, MAGIC, Magic, Format, Damaged)?;
         Fields::read(cursor).ok_or(Damaged)?.check()
     }
 
-    /// Writes the manifest of a directory: a crash leaves this one or the one before.
+    /// Writes the manifest of a directory: a crash leaves this one or the previous one.
     pub fn write(&self, disk: &dyn Disk, directory: &Path) -> io::Result<()> {
         replace_file(disk, &directory.join(CHECKPOINT_FILE), &self.encode())
     }

@@ -1,7 +1,7 @@
 //! The directory of a tree by its identity: a disk that changes nothing once the directory's path names another one.
 //!
-//! An operator may move the directory away, put a copy in its place, or delete it, while an engine writes. Names lead to
-//! the new directory then, and open files to the old one. Every call that changes a name is therefore preceded by a
+//! An operator may move the directory, replace it by a copy, or delete it while an engine writes. Then names lead to
+//! the new directory, and open files to the old one. Therefore every call that changes a name is preceded by a
 //! comparison, a sync of a directory is followed by one, and the log compares after every sync.
 
 use std::io;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::disk::{Disk, DiskFile, DiskReader, FileId};
 
-/// A file or directory was replaced while it was in use.
+/// The error of a file or directory that was replaced while it was in use.
 ///
 /// ```
 /// use std::{path::Path, sync::Arc};
@@ -29,7 +29,7 @@ use super::disk::{Disk, DiskFile, DiskReader, FileId};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReplacedError {
-    /// The path names another file or directory than the one that was opened.
+    /// The path names another file or directory than the opened one.
     #[error(
         "{} is not what was opened: another file or directory was put in its place. All that was acknowledged is in the \
          one that was opened (find it with `find / -inum {}`): put that one back before you open the tree again, \
@@ -41,10 +41,10 @@ pub enum ReplacedError {
         path: PathBuf,
         /// The file or directory that was opened.
         opened: FileId,
-        /// The one that has the name now.
+        /// The file or directory that has the name now.
         found: FileId,
     },
-    /// The path names nothing any more.
+    /// The path no longer names anything.
     #[error(
         "{} was moved or deleted while it was in use. All that was acknowledged is in the one that was opened (if it was \
          moved, find it with `find / -inum {}`): put it back before you open the tree again",
@@ -56,7 +56,7 @@ pub enum ReplacedError {
         /// The file or directory that was opened.
         opened: FileId,
     },
-    /// Another process has created a lock file of its own: it has opened the tree, although this one has it open.
+    /// Another process has created its own lock file: it has opened the tree although this process has it open.
     #[error(
         "{} is not the lock file that was locked: it was deleted, and another process has opened the tree since. Two \
          processes must not write one tree: end the other one, and check what was written last before you open the tree \
@@ -70,12 +70,12 @@ pub enum ReplacedError {
 }
 
 impl ReplacedError {
-    /// Returns the replacement that an I/O error reports, if it is about one.
+    /// Returns the replacement that caused an I/O error, if one did.
     pub fn in_io(error: &io::Error) -> Option<&Self> {
         error.get_ref()?.downcast_ref()
     }
 
-    /// Compares what a path names with what was opened.
+    /// Compares the file that a path names with the opened one.
     pub(super) fn check(disk: &dyn Disk, path: &Path, opened: FileId) -> io::Result<()> {
         let path = || path.to_owned();
         let error = match disk.identity(&path()) {
@@ -103,13 +103,13 @@ fn is_absence(error: &io::Error) -> bool {
 /// The lock file of a directory, by its identity.
 #[derive(Clone, Debug)]
 pub struct LockFile {
-    /// Its path.
+    /// The path of the file.
     pub path: PathBuf,
-    /// The file that is locked.
+    /// The identity of the locked file.
     pub id: FileId,
 }
 
-/// A directory that is open, as a disk.
+/// An open directory, as a disk.
 pub struct OwnDirectory {
     disk: Arc<dyn Disk>,
     path: PathBuf,
@@ -118,8 +118,8 @@ pub struct OwnDirectory {
 }
 
 impl OwnDirectory {
-    /// Creates it from the path and the identity of a directory. The caller keeps a handle of the directory open, so that
-    /// no other gets its identity.
+    /// Creates it from the path and the identity of a directory. The caller keeps a handle of the directory open, so
+    /// that no other directory gets its identity.
     pub fn new(disk: Arc<dyn Disk>, path: &Path, id: FileId, lock_file: Option<LockFile>) -> Self {
         Self {
             disk,
@@ -129,7 +129,7 @@ impl OwnDirectory {
         }
     }
 
-    /// Checks that the path still names this directory, and that no other process has locked it by another lock file.
+    /// Checks that the path still names this directory, and that no other process has locked it with another lock file.
     fn check(&self) -> io::Result<()> {
         ReplacedError::check(&*self.disk, &self.path, self.id)?;
         let Some(LockFile { path, id }) = &self.lock_file else {
@@ -186,7 +186,7 @@ impl Disk for OwnDirectory {
         self.check()
     }
 
-    /// Compares the directory too: the log asks for the identity of its segment before anything is acknowledged.
+    /// Compares the directory too: the log asks for the identity of its segment before it acknowledges anything.
     fn identity(&self, path: &Path) -> io::Result<FileId> {
         self.check()?;
         self.disk.identity(path)

@@ -1,6 +1,6 @@
 //! The `REPLICA` file: marks the directory of a replica, so that no engine writes to it by mistake.
 //!
-//! Not here: what a replica applies, and how it becomes an engine.
+//! Not here: how a replica applies versions and becomes an engine.
 
 use std::io;
 use std::path::Path;
@@ -16,7 +16,7 @@ pub const REPLICA_FILE: &str = "REPLICA";
 const MAGIC: [u8; 8] = *b"trunkrep";
 const FILE_BYTES: usize = 8 + 2 + 32 + 8 + 32;
 
-/// The reason why bytes do not mark the directory of a replica.
+/// The error of reading the mark of a replica's directory.
 ///
 /// ```
 /// use trunkline_core::store::replica_file::{ReplicaFileError, decode, encode};
@@ -32,10 +32,10 @@ pub enum ReplicaFileError {
     /// Written by another format version.
     #[error("its format is {0}; this build reads format {FORMAT}: use a build that reads it")]
     Format(u16),
-    /// Wrong length or checksum.
+    /// The length or checksum is wrong.
     #[error("it is damaged; restore the directory from a copy")]
     Damaged,
-    /// The mark of another tree.
+    /// The mark belongs to another tree.
     #[error("it belongs to another tree; restore the directory from a copy")]
     Tree,
 }
@@ -48,7 +48,7 @@ pub fn encode(tree_id: &Digest, epoch: u64) -> Vec<u8> {
     put_file(MAGIC, &[tree_id, &epoch.to_le_bytes()])
 }
 
-/// Reads what [`encode`] gave, and returns the epoch; anything else is an error.
+/// Reads the result of [`encode`], and returns the epoch; anything else is an error.
 pub fn decode(bytes: &[u8], tree_id: &Digest) -> Result<u64, ReplicaFileError> {
     use ReplicaFileError::{Damaged, Format, Magic, Tree};
     let mut fields = open_file(bytes, MAGIC, Magic, Format, Damaged)?;

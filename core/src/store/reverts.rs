@@ -1,6 +1,6 @@
-//! Whether a version that says that it took an older state back has that state.
+//! Checks whether a version that claims to restore an older state has that state.
 //!
-//! The state digest of a version is checked against its record anyway. What a revert adds is the claim that it is that of
+//! The state digest of a version is checked against its record anyway. A revert adds the claim that it equals that of
 //! an older version, which can be checked where that version is known. Not here: making reverts.
 
 use std::collections::VecDeque;
@@ -9,7 +9,7 @@ use crate::hash::{Digest, hex};
 use crate::outcome::{Outcome, SubmissionOutcome};
 use crate::record::CommitRecord;
 
-/// Versions that are known at a time, at most.
+/// The maximum number of known versions.
 const KNOWN_MAX: usize = 4096;
 
 /// The state digests of the last versions of a chain, by their commit ids.
@@ -22,11 +22,11 @@ const KNOWN_MAX: usize = 4096;
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct KnownStates {
-    /// Commit id and state digest of each, oldest first.
+    /// The commit id and state digest of each version, oldest first.
     versions: VecDeque<(Digest, Digest)>,
 }
 
-/// A version says that it took the state of an older one back, and has another.
+/// The error of a version that claims to restore the state of an older one, and has another.
 ///
 /// ```
 /// use trunkline_core::store::reverts::OtherStateError;
@@ -35,7 +35,7 @@ pub struct KnownStates {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "version {version} says that it took back the state of the version with commit id {}, which is {}, and has {}",
+    "version {version} claims to restore the state of the version with commit id {}, which is {}, but has {}",
     hex(of),
     hex(then),
     hex(found)
@@ -43,16 +43,16 @@ pub struct KnownStates {
 pub struct OtherStateError {
     /// The version.
     pub version: u64,
-    /// Commit id of the version whose state it says to have taken back.
+    /// The commit id of the version whose state it claims to restore.
     pub of: Digest,
-    /// State digest of that version.
+    /// The state digest of that version.
     pub then: Digest,
-    /// State digest of this version.
+    /// The state digest of this version.
     pub found: Digest,
 }
 
 impl KnownStates {
-    /// Adds the next version, and forgets the oldest if there are very many.
+    /// Adds the next version, and forgets the oldest if there are too many.
     pub fn push(&mut self, record: &CommitRecord) {
         if self.versions.len() == KNOWN_MAX {
             self.versions.pop_front();
@@ -68,7 +68,7 @@ impl KnownStates {
     ///
     /// Fails if the version has another state than the one that it says it took back.
     pub fn check(&self, record: &CommitRecord, outcomes: &[u8]) -> Result<(), OtherStateError> {
-        // A revert is alone in its version, so most versions cost this comparison.
+        // A revert is alone in its version, so most versions cost only this comparison.
         if record.first_sequence != record.last_sequence {
             return Ok(());
         }

@@ -1,6 +1,6 @@
-//! The `TREE` file: the parameters of the tree in a directory. Written once, when the tree is created.
+//! The `TREE` file: the parameters of the tree in a directory. It is written once, when the tree is created.
 //!
-//! Not here: anything that changes while the tree lives.
+//! Not here: data that changes later.
 
 use std::io;
 use std::path::Path;
@@ -12,12 +12,12 @@ use crate::params::{CollisionPolicy, FORMAT, Nonce, SETUP_ID, Salt, TreeParams};
 
 /// Name of the file.
 pub const TREE_FILE: &str = "TREE";
-/// Its length, always.
+/// The length of the file, bytes.
 pub const TREE_FILE_BYTES: usize = 8 + 2 + 16 + 1 + 1 + 32 + 32 + 32 + 32;
 
 const MAGIC: [u8; 8] = *b"trunktre";
 
-/// The reason why bytes are not a tree file that this build can use.
+/// The reason why this build cannot use a tree file.
 ///
 /// ```
 /// use trunkline_core::params::TreeParams;
@@ -29,7 +29,7 @@ const MAGIC: [u8; 8] = *b"trunktre";
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TreeFileError {
-    /// It does not begin as a tree file does.
+    /// The file begins with other bytes.
     #[error("this is not a trunkline tree file; is it the right directory?")]
     Magic,
     /// Written by another format version.
@@ -37,16 +37,16 @@ pub enum TreeFileError {
         "tree file of format {0}; this build reads format {FORMAT}: use a build that reads it, or import the data into a new directory"
     )]
     Format(u16),
-    /// Wrong length or checksum, or fields that contradict each other.
+    /// The length or checksum is wrong, or fields contradict each other.
     #[error("the tree file is damaged; restore it from a copy")]
     Damaged,
     /// The tree was made with another setup.
     #[error("the tree was made with another KZG setup than the one in this build")]
     Setup,
-    /// A collision policy of this number is not known.
+    /// The number of the collision policy is unknown.
     #[error("the tree has collision policy {0}, which this build does not know")]
     Policy(u8),
-    /// Everything is in order, but this build hashes such a tree otherwise.
+    /// The file is valid, but this build hashes such a tree differently.
     #[error(
         "the tree id does not follow from the parameters in the file; use the build that made the tree"
     )]
@@ -96,7 +96,7 @@ pub fn encode(params: &TreeParams) -> Vec<u8> {
     )
 }
 
-/// Reads what [`encode`] gave; anything else is an error.
+/// Reads the result of [`encode`]; anything else is an error.
 pub fn decode(bytes: &[u8]) -> Result<TreeParams, TreeFileError> {
     use TreeFileError::{Damaged, Format, Magic};
     let mut cursor = open_file(bytes, MAGIC, Magic, Format, Damaged)?;
@@ -147,7 +147,7 @@ fn fields(cursor: &mut Cursor<'_>) -> Option<Fields> {
     })
 }
 
-/// Writes the tree file of a directory: after a crash, the whole file is there or none.
+/// Writes the tree file of a directory: after a crash, the file is complete or missing.
 pub fn create(disk: &dyn Disk, directory: &Path, params: &TreeParams) -> io::Result<()> {
     replace_file(disk, &directory.join(TREE_FILE), &encode(params))
 }

@@ -1,8 +1,7 @@
 //! Changed cells of a version, on their way from the writer to the hasher.
 //!
-//! The tree keeps changing while a version is hashed, so the hasher gets copies: the leaves of
-//! each changed cell as the inputs that their digests are made of, in a row. Not here: how they are
-//! folded (`fold`, `digests`).
+//! The tree keeps changing while a version is hashed, so the hasher gets copies: the leaves of each changed cell as the
+//! inputs of their digests, in sequence. Not here: folding them (`fold`, `digests`).
 
 use super::fold::fold_node;
 use super::node::Node;
@@ -13,9 +12,9 @@ use crate::hash::{Digest, Pair, pair};
 pub(super) struct DirtyCell {
     pub(super) slot: u8,
     pub(super) cell: u32,
-    /// Index of its first leaf among the copies, or of its digest among those folded.
+    /// The index of its first leaf among the copies, or of its digest among the folded ones.
     pub(super) start: u32,
-    /// How many leaves it has; `None` if it was too large for a block and is folded already.
+    /// The number of its leaves; `None` if it was too large for a block and is already folded.
     pub(super) count: Option<u32>,
 }
 
@@ -29,7 +28,7 @@ impl DirtyCell {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Dirty {
     pub(super) cells: Vec<DirtyCell>,
-    /// Key hash and value hash of leaves.
+    /// The key hash and value hash of each leaf.
     pub(super) leaves: Vec<Pair>,
     pub(super) folded: Vec<Digest>,
 }
@@ -43,7 +42,7 @@ pub(super) struct Mark {
 }
 
 impl Dirty {
-    /// Copies a cell as it is now; a later copy of it counts more than an earlier one.
+    /// Copies the present state of a cell; a later copy of the cell replaces an earlier one.
     pub(super) fn push(&mut self, slot: usize, cell: u32, node: &Node, depth: u32) {
         let (start, count) = match node {
             Node::Block(leaves) => {

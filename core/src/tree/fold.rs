@@ -15,10 +15,10 @@ use crate::batch::leaf_digest;
 use crate::hash::{BUCKET, Digest, INNER, LEAF, Pair, ZERO, pair};
 use crate::params::PATH_BITS;
 
-/// Leaves gathered before they are folded: what belongs to them stays within a core's cache.
+/// The number of leaves that are gathered before they are folded: their data stays within a core's cache.
 const GATHERED_LEAVES_MAX: usize = 1 << 10;
 
-/// The digest of a subtree, as far as its parent must know it. `D` says how the digest is known.
+/// The digest of a subtree, as its parent must know it. `D` is the form of the digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fold<D> {
     Empty,
@@ -113,7 +113,7 @@ pub(super) fn halves(leaves: &[Leaf], depth: u32) -> (&[Leaf], &[Leaf]) {
     leaves.split_at(middle)
 }
 
-/// A digest of a leaf, or the place in the next deeper list where a digest will be.
+/// A digest of a leaf, or the position in the next deeper list where a digest will be.
 #[derive(Clone, Copy, Debug)]
 enum Source {
     Leaf(u32),
@@ -125,22 +125,22 @@ enum Source {
 #[derive(Debug, Default)]
 struct Level {
     pairs: Vec<Pair>,
-    /// Half of an input (twice its place, plus one for the right), and the place one level deeper
-    /// of the digest that belongs there.
+    /// The half of an input (twice its position, plus one for the right half), and the position one level deeper of the
+    /// digest that belongs there.
     pending: Vec<(u32, u32)>,
     digests: Vec<Digest>,
 }
 
-/// Folds the leaves of many cells at once. Its lists are kept from version to version.
+/// A fold of the leaves of many cells at once. Its lists are kept from version to version.
 #[derive(Debug)]
 pub(super) struct Gather {
     levels: Vec<Level>,
     deepest: usize,
-    /// The leaves that wait to be folded: place, path and digest of each.
+    /// The leaves that wait to be folded: position, path and digest of each.
     places: Vec<u32>,
     paths: Vec<u64>,
     digests: Vec<Digest>,
-    /// End of the leaves of each cell.
+    /// The end of the leaves of each cell.
     ends: Vec<u32>,
     open: Vec<Fold<Source>>,
 }
@@ -158,8 +158,8 @@ impl Gather {
         }
     }
 
-    /// Folds cells that all stand at `depth`, into `folds`, in their order. `leaves` are the inputs of
-    /// leaves' digests, `cells` says which of them each cell has.
+    /// Folds cells that are all at `depth` into `folds`, in their order. `leaves` has the inputs of leaves' digests,
+    /// `cells` the range of each cell among them.
     pub(super) fn fold_cells(
         &mut self,
         leaves: &[Pair],
@@ -218,7 +218,7 @@ impl Gather {
         }
     }
 
-    /// Hashes the lists from the deepest up.
+    /// Hashes the lists from the deepest to the highest.
     fn hash(&mut self) {
         for depth in (0..=self.deepest).rev() {
             let (above, below) = self.levels.split_at_mut(depth + 1);
@@ -253,7 +253,7 @@ impl Gather {
         }
     }
 
-    /// Adds one half of at least two leaves; `None` if it is empty.
+    /// Adds one half of a subtree with at least two leaves; `None` if the half is empty.
     fn half(&mut self, leaves: &[Pair], range: Range<usize>, depth: u32) -> Option<Source> {
         if range.len() == 1 {
             return Some(Source::Leaf(range.start as u32));
@@ -264,7 +264,7 @@ impl Gather {
         }
     }
 
-    /// Adds the subtree at `depth` of at least two leaves, made of two halves.
+    /// Adds the subtree of at least two leaves at `depth`, made of two halves.
     fn join(&mut self, depth: u32, left: Option<Source>, right: Option<Source>) -> Source {
         self.deepest = self.deepest.max(depth as usize);
         let level = &mut self.levels[depth as usize];

@@ -1,8 +1,8 @@
-//! Folding again what an older version saw below the levels whose replaced digests are kept.
+//! Folds the subtrees of an older version again, below the levels whose replaced digests are kept.
 //!
-//! Where leaves changed since the version, they are put back and folded. Everywhere else the digests of the
-//! present are those of the version. So the work follows what changed, within one subtree. The digest of its
-//! top comes out as it was kept. Not here: the kept levels (`versions`).
+//! Where leaves changed since the version, they are put back and folded. Everywhere else the present digests are those
+//! of the version. So the work depends on the changes within one subtree. The digest at its top equals the kept one.
+//! Not here: the kept levels (`versions`).
 
 use std::cell::OnceCell;
 
@@ -13,8 +13,8 @@ use super::node::Leaf;
 use super::versions::{Entries, find};
 use crate::params::ROOT_BITS;
 
-/// Returns the entry of a node as `version` saw it, if the node is kept or nothing below it changed since. What is not
-/// in memory, since its page was evicted, is folded from the leaves of the page, which are there again.
+/// Returns the entry of a node as `version` saw it, if the node is kept or nothing below it changed since. Parts that
+/// are not in memory, since their page was evicted, are folded from the leaves of the page, which are restored.
 pub(super) fn entry_at(cells: &Cells, digests: &Digests, version: u64, node: u32) -> Entry {
     digests.entry_at(version, node).unwrap_or_else(|| {
         let level = node.ilog2();
@@ -30,11 +30,11 @@ pub(super) fn entry_at(cells: &Cells, digests: &Digests, version: u64, node: u32
 #[derive(Debug)]
 pub(super) struct Subtree {
     top: u32,
-    /// Directory bits at the version.
+    /// The directory bits at the version.
     bits: u32,
-    /// The changed cells with the leaves that the version saw, ascending.
+    /// The changed cells with the leaves that the version saw, in ascending order.
     cells: Vec<(u32, Vec<Leaf>)>,
-    /// The nodes above them, as the version saw them.
+    /// The nodes above the cells, as the version saw them.
     entries: OnceCell<Entries>,
 }
 
@@ -51,13 +51,13 @@ impl Subtree {
         }
     }
 
-    /// Returns the leaves that the version saw in a cell, if something in it changed since.
+    /// Returns the leaves that the version saw in a cell, if any of them changed since.
     pub(super) fn leaves(&self, cell: u32) -> Option<&[Leaf]> {
         let place = self.cells.binary_search_by_key(&cell, |(cell, _)| *cell);
         place.ok().map(|place| &self.cells[place].1[..])
     }
 
-    /// Returns the entry of a node as the version saw it, if something below it changed since.
+    /// Returns the entry of a node as the version saw it, if anything below it changed since.
     pub(super) fn entry(
         &self,
         cells: &Cells,
@@ -137,7 +137,7 @@ mod tests {
         hasher.hash(writer.seal(version), None);
     }
 
-    /// Compares what is folded again with the digests that were kept. Returns the number of nodes.
+    /// Compares refolded digests with the kept ones. Returns the number of nodes.
     fn compare(writer: &TreeWriter, version: u64) -> usize {
         let slot = &writer.shared.slots[5];
         let (cells, digests) = (slot.cells(), slot.digests());

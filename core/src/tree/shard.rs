@@ -15,21 +15,21 @@ use crate::outcome::Refusal;
 use crate::parallel::{Threads, each};
 use crate::params::{WIDTH, slot_of};
 
-/// Fewest writes that are worth waking a thread for.
+/// The minimum number of writes that is worth waking a thread.
 const THREAD_WRITES_MIN: usize = 256;
 
 /// The part of a submission that changes some of the slots.
 pub(super) struct Shard<'a> {
     shared: &'a Shared,
     pub(super) update: Update<'a>,
-    /// Its writes among those of the submission.
+    /// The range of its writes among those of the submission.
     range: Range<usize>,
     dirty: &'a mut Dirty,
     /// The state of `dirty` before the submission.
     mark: Mark,
-    /// Leaves added, less those removed.
+    /// The number of leaves added, minus those removed.
     pub(super) gained: i64,
-    /// Slots whose directory was resized.
+    /// The slots whose directory was resized.
     pub(super) resized: Vec<usize>,
     refusal: Option<Refusal>,
 }
@@ -53,7 +53,7 @@ impl<'a> Shard<'a> {
         }
     }
 
-    /// Applies the writes up to the first that is refused.
+    /// Applies the writes up to the first refused one.
     fn apply(&mut self) {
         for (slot, range) in slots_of(self.update.writes, self.range.clone()) {
             let mut cells = write(&self.shared.slots[slot].cells);
@@ -79,8 +79,7 @@ impl<'a> Shard<'a> {
         }
     }
 
-    /// Puts back what was changed. Since the fold does not depend on history, restoring the leaves
-    /// restores every digest.
+    /// Undoes the changes. Since the fold does not depend on history, restoring the leaves restores every digest.
     fn roll_back(&mut self) {
         for (slot, _) in slots_of(self.update.writes, self.range.clone()) {
             write(&self.shared.slots[slot].cells).roll_back(self.update.version);
@@ -89,8 +88,8 @@ impl<'a> Shard<'a> {
     }
 }
 
-/// Applies a submission, atomically: all its shards take effect, or the refusal that comes first in path
-/// order is returned. Uses the threads of a pool if that is worth it.
+/// Applies a submission atomically: all its shards take effect, or the first refusal in path order is returned. Uses
+/// the threads of a pool if that is worthwhile.
 pub(super) fn apply(shards: &mut [Shard<'_>], threads: Option<Threads<'_>>) -> Result<(), Refusal> {
     let writes: usize = shards.iter().map(|shard| shard.range.len()).sum();
     let threads = threads.filter(|_| writes >= 2 * THREAD_WRITES_MIN);
@@ -104,7 +103,7 @@ pub(super) fn apply(shards: &mut [Shard<'_>], threads: Option<Threads<'_>>) -> R
     refusal.map_or(Ok(()), Err)
 }
 
-/// Returns the first slot of a shard, of a number of shards.
+/// Returns the first slot of a shard, given the number of shards.
 fn first_slot(shard: usize, shards: usize) -> usize {
     shard * WIDTH / shards
 }
@@ -123,7 +122,7 @@ pub(super) fn bounds(writes: &[Write], shards: usize) -> impl Iterator<Item = Ra
     (0..shards).map(move |shard| start(shard)..start(shard + 1))
 }
 
-/// Returns some of the sorted writes, grouped by slot.
+/// Returns a part of the sorted writes, grouped by slot.
 pub(super) fn slots_of(
     writes: &[Write],
     range: Range<usize>,

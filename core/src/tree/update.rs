@@ -13,22 +13,22 @@ use crate::hash::Digest;
 use crate::outcome::Refusal;
 use crate::params::{BUCKET_MEMBERS_MAX, CollisionPolicy, path_of};
 
-/// A submission while it is applied, and what it changed so far.
+/// A submission in progress, with its changes so far.
 pub(super) struct Update<'a> {
     pub(super) writes: &'a [Write],
     pub(super) version: u64,
     pub(super) policy: CollisionPolicy,
-    /// Places of writes that changed nothing.
+    /// The positions of writes that changed nothing.
     pub(super) unchanged: Vec<u32>,
-    /// Keys that newer keys on their path displaced.
+    /// The keys that newer keys on their path displaced.
     pub(super) displaced: Vec<Digest>,
-    /// Paths that lost a leaf; `None` if the tree has no budget.
+    /// The paths that lost a leaf; `None` if the tree has no budget.
     pub(super) removed: Option<Vec<u64>>,
 }
 
 impl Update<'_> {
-    /// Applies the writes of one path, `writes[range]`, to its block below `node`, atomically. Returns by
-    /// how many leaves the block grew. After a refusal the block and `records` are as they were.
+    /// Applies the writes of one path, `writes[range]`, to its block below `node`, atomically. Returns the number of
+    /// leaves by which the block grew. After a refusal the block and `records` are unchanged.
     #[inline]
     pub(super) fn path(
         &mut self,
@@ -152,8 +152,8 @@ impl Update<'_> {
         }
     }
 
-    /// Records that a newer key displaced a leaf on its path. A leaf that this batch wrote counts as
-    /// displaced if it was there before, and not at all otherwise.
+    /// Records that a newer key displaced a leaf on its path. A leaf that this batch wrote counts as displaced only if
+    /// it existed before.
     fn displace(
         &mut self,
         leaf: &Leaf,

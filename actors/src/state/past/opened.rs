@@ -1,4 +1,4 @@
-//! A version of the past that was found to be what its record says, with what was folded of it.
+//! A past version that was verified against its record, with the digests folded so far.
 
 use std::sync::{Arc, OnceLock};
 
@@ -11,17 +11,17 @@ use trunkline_core::tree::{PastSlot, Roots, TreeReader};
 use super::{OPENED_MAX, Past, PastError};
 use crate::state::versions::{Submissions, Version};
 
-/// A version of the past.
+/// A past version.
 #[derive(Debug)]
 pub struct OpenedVersion {
-    /// Its record, its digests, and what is computed of them.
+    /// The record of the version, its digests, and results computed from them.
     pub version: Arc<Version>,
     tops: [PastDigest; WIDTH],
     slots: [OnceLock<Arc<PastSlot>>; WIDTH],
 }
 
 impl OpenedVersion {
-    /// Returns what the top of a slot was.
+    /// Returns the top of a slot at the version.
     pub(super) fn top(&self, slot: usize) -> PastDigest {
         self.tops[slot]
     }
@@ -32,7 +32,7 @@ impl Past {
     ///
     /// # Errors
     ///
-    /// Fails if the version is too old, or if what is stored is not what the version had.
+    /// Fails if the version is too old, or if the stored state is not that of the version.
     pub fn open(
         &self,
         reader: &TreeReader,

@@ -1,18 +1,18 @@
-//! Versions that memory keeps no longer, and no checkpoint has stored.
+//! Versions that memory no longer keeps, and no checkpoint has stored.
 
 use std::collections::VecDeque;
 
 use trunkline_core::store::past::{PastDigest, PastVersion};
 use trunkline_core::tree::{ReplacedDigests, TreeReader};
 
-/// Bytes of a version besides its metadata, its outcomes and its digests.
+/// The bytes of a version without its metadata, its outcomes and its digests.
 const VERSION_BYTES: usize = size_of::<PastVersion>() + size_of::<ReplacedDigests>();
 
 /// Versions in order, and the digests that they replaced.
 #[derive(Debug)]
 pub struct Recent {
     versions: VecDeque<PastVersion>,
-    /// Those of versions up to `captured`, ascending.
+    /// The digests that versions up to `captured` replaced, in ascending order.
     replaced: VecDeque<ReplacedDigests>,
     /// The tree may have forgotten the digests that versions up to this one replaced.
     captured: u64,
@@ -20,7 +20,7 @@ pub struct Recent {
 }
 
 impl Recent {
-    /// Begins behind a version: what it replaced is not wanted.
+    /// Begins after a version, whose own replaced digests are not wanted.
     pub fn after(version: u64) -> Self {
         Self {
             versions: VecDeque::new(),
@@ -40,7 +40,7 @@ impl Recent {
         self.versions.push_back(version);
     }
 
-    /// Takes the digests out of the tree that versions up to `oldest` replaced, before it forgets them.
+    /// Takes the digests that versions up to `oldest` replaced out of the tree, before it forgets them.
     pub fn capture(&mut self, reader: &TreeReader, oldest: u64) {
         if oldest <= self.captured {
             return;
@@ -69,7 +69,7 @@ impl Recent {
         last.map_or(0, |last| last.record.version + 1)
     }
 
-    /// Returns what versions after one replaced, as far as it was captured; the oldest first.
+    /// Returns the captured digests that versions after one replaced, the oldest first.
     pub(super) fn replaced_after(&self, version: u64) -> impl Iterator<Item = &ReplacedDigests> {
         let start = self
             .replaced

@@ -1,4 +1,4 @@
-//! The segments of the store: which there are, which one is written, and scans across them.
+//! The segments of the store: their list, the one that is written, and scans across them.
 
 use std::ops::{ControlFlow, RangeInclusive};
 
@@ -10,18 +10,18 @@ use trunkline_core::store::past::{
 
 use super::{Past, PastBounds, PastError};
 
-/// Fewest bytes of a segment that is full.
+/// The minimum bytes of a full segment.
 const SEGMENT_BYTES_MIN: u64 = 16 << 20;
-/// A segment is full when it has this part of all that is stored, or of what may be.
+/// The reciprocal of the share that a full segment has of all stored bytes, or of the limit.
 const SEGMENT_PARTS: u64 = 8;
 
-/// A segment that readers look at.
+/// A segment that readers use.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stored {
-    /// Its number, which is that of its first version.
+    /// The number of the segment, which is that of its first version.
     pub(super) first: u64,
     pub(super) bytes: u64,
-    /// When its last version became durable, milliseconds since 1970; 0 if that is not known.
+    /// The time at which its last version became durable, milliseconds since 1970; 0 if it is not known.
     pub(super) last_ms: u64,
 }
 
@@ -32,7 +32,7 @@ pub(super) struct Segments {
 }
 
 impl Segments {
-    /// Reads which segments there are. One without a last version was not completed.
+    /// Reads the list of segments. One without a last version was not completed.
     pub(super) fn read(store: &dyn PastStore) -> Result<Self, LeafStoreError> {
         let mut stored = Vec::new();
         for segment in store.segments()? {
@@ -47,10 +47,10 @@ impl Segments {
         Ok(Self { stored })
     }
 
-    /// Removes everything that is stored.
+    /// Removes all stored data.
     pub(super) fn clear(&mut self, store: &dyn PastStore) -> Result<(), LeafStoreError> {
         self.stored.clear();
-        // From the newest on: what is left after a crash is not taken for all there was.
+        // From the newest on, so that the remains after a crash are not mistaken for the complete store.
         for segment in store.segments()?.iter().rev() {
             store.remove(segment.number)?;
         }
@@ -75,7 +75,7 @@ impl Segments {
         }
     }
 
-    /// Returns the segment that the versions from `next` on belong into.
+    /// Returns the segment for the versions from `next` on.
     pub(super) fn to_write(&self, next: u64, bounds: &PastBounds, now_ms: u64) -> u64 {
         let Some(last) = self.stored.last() else {
             return next;

@@ -1,4 +1,4 @@
-//! Digests that a version of the past had.
+//! Digests of past versions.
 
 use std::ops::ControlFlow;
 
@@ -9,7 +9,7 @@ use trunkline_core::tree::{PAST_NODES, PastDiffers, PastSlot, ReplacedDigests, T
 use super::{Past, PastError};
 
 impl Past {
-    /// Returns the tops of all slots as a version had them.
+    /// Returns the tops of all slots at a version.
     pub(super) fn tops(
         &self,
         reader: &TreeReader,
@@ -38,7 +38,7 @@ impl Past {
         Ok(tops)
     }
 
-    /// Returns a slot as a version had it, with this top.
+    /// Returns a slot at a version, with this top.
     pub(super) fn slot(
         &self,
         reader: &TreeReader,
@@ -77,8 +77,8 @@ impl Past {
         Ok(PastSlot::new(slot, top, Some(&nodes))?)
     }
 
-    /// Looks at what recent versions after one replaced, and at the tree, which keeps its state at the version that is
-    /// passed while `look` runs.
+    /// Looks at the digests that recent versions after one replaced, and at the tree, which keeps its state at the
+    /// given version while `look` runs.
     fn in_memory<T>(
         &self,
         version: u64,
@@ -91,7 +91,7 @@ impl Past {
         )
     }
 
-    /// Returns what the first stored entry after a version says about a node, if there is one.
+    /// Returns the digest of a node in the first stored entry after a version, if there is one.
     fn stored_digest(
         &self,
         version: u64,

@@ -1,9 +1,9 @@
 //! Firewood: a Merkle trie of radix 16 in a file of its own.
 //!
-//! Node cache of 1 GiB, 128 revisions in memory, the rest as it comes. **It never syncs by itself**: a
-//! thread of its own writes a revision after `commit` returned, its header last. So that a batch is
-//! durable here, the header is read until it holds the new root, and then the file is `fdatasync`ed.
-//! Nothing orders the header behind the nodes on the device before that: its authors promise less.
+//! Node cache of 1 GiB, 128 revisions in memory, defaults for the rest. **It never syncs by itself**: a thread of its
+//! own writes a revision after `commit` returned, with the header last. To make a batch durable here, the header is
+//! read until it contains the new root, and then the file is `fdatasync`ed. Before that, nothing orders the header
+//! after the nodes on the device: the authors promise less.
 
 use std::fs::File;
 use std::num::NonZeroUsize;
@@ -73,7 +73,7 @@ impl Firewood {
         Ok(self.revision.insert(newest))
     }
 
-    /// Waits until the header holds a root, and syncs.
+    /// Waits until the header contains a root, and syncs.
     fn make_durable(&self, root: &HashKey) -> Result<(), BenchError> {
         let root: &[u8] = root.as_ref();
         let give_up_at = Instant::now() + POLL_TIME_MAX;
@@ -147,8 +147,8 @@ struct PathFromRoot {
 }
 
 impl Proof for PathFromRoot {
-    /// As its own form for ranges writes nodes: nibbles of the key, a byte each; lengths; value; a bitmap
-    /// of children and their hashes.
+    /// Counts the bytes of nodes as its own form for ranges writes them: nibbles of the key, a byte each; lengths;
+    /// value; a bitmap of children and their hashes.
     fn encoded_bytes(&self) -> usize {
         const LENGTHS_AND_TAGS: usize = 4;
         const BITMAP: usize = 2;

@@ -1,6 +1,6 @@
-//! fjall: the raw store, for scale. It has no root and no proofs.
+//! fjall: the store alone, for comparison. It has no root and no proofs.
 //!
-//! Block cache of 1 GiB, the rest as it comes; one write batch and one journal `fdatasync` a batch.
+//! Block cache of 1 GiB, defaults for the rest; one write batch and one journal `fdatasync` for each batch.
 
 use std::path::Path;
 

@@ -20,7 +20,7 @@ const CACHE_BYTES: u64 = 1 << 30;
 
 pub(super) struct Jmt {
     store: Store,
-    /// Of the next batch.
+    /// The version of the next batch.
     version: Version,
     root: RootHash,
 }
@@ -54,7 +54,7 @@ impl Jmt {
     }
 }
 
-/// Big-endian version before the path: new nodes come after all older ones.
+/// Returns the key of a node: the version as big-endian before the path, so that new nodes come after all older ones.
 fn node_bytes(key: &NodeKey) -> Result<Vec<u8>, std::io::Error> {
     let mut bytes = key.version().to_be_bytes().to_vec();
     borsh::to_writer(&mut bytes, key.nibble_path())?;
@@ -96,7 +96,7 @@ impl TreeReader for Store {
         Ok(self.values.get(key.0)?.map(|value| value.to_vec()))
     }
 
-    /// Only asked for while a tree is restored.
+    /// Called only while a tree is restored.
     fn get_rightmost_leaf(&self) -> anyhow::Result<Option<(NodeKey, LeafNode)>> {
         Ok(None)
     }
@@ -167,8 +167,8 @@ impl Proof for PathFromRoot {
         (proof + value).saturating_sub(size_of::<Key>())
     }
 
-    /// The proof holds a hash of the value, and `verify` compares it with that of the value given before
-    /// it folds the path.
+    /// The proof contains a hash of the value, and `verify` compares it with that of the given value before it folds
+    /// the path.
     fn shows(&self, key: &Key, value: Option<&Value>) -> bool {
         let key = KeyHash::with::<Sha256>(key);
         self.proof.verify(self.root, key, value).is_ok()

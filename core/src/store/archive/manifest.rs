@@ -7,9 +7,9 @@ use crate::store::cursor::Cursor;
 use crate::store::idempotency_file::KEYED_SUBMISSIONS_MAX;
 use crate::store::manifest::{CheckpointManifest, MANIFEST_BYTES_MAX, ManifestError};
 
-/// Most parts of one kind.
+/// The maximum number of parts of one kind.
 pub const PARTS_MAX: usize = 1_000_000;
-/// Longest manifest of a base, bytes.
+/// The maximum length of the manifest of a base, bytes.
 pub const BASE_MANIFEST_BYTES_MAX: usize =
     8 + 2 + 32 + 2 + MANIFEST_BYTES_MAX + 3 * (4 + PARTS_MAX * PART_BYTES) + 32;
 
@@ -20,7 +20,7 @@ const KIND: Kind = Kind {
 /// Bytes of a part in the manifest.
 const PART_BYTES: usize = 8 + 4 + 32;
 
-/// A part, as the manifest of its base describes it.
+/// The entry of a part in the manifest of its base.
 ///
 /// ```
 /// use trunkline_core::store::archive::manifest::Part;
@@ -29,11 +29,11 @@ const PART_BYTES: usize = 8 + 4 + 32;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part {
-    /// Its length.
+    /// The length of the part, bytes.
     pub bytes: u64,
-    /// Leaves, commit ids or submissions in it.
+    /// The number of leaves, commit ids or submissions in the part.
     pub count: u32,
-    /// The checksum by which it ends.
+    /// The checksum at the end of the part.
     pub checksum: Digest,
 }
 
@@ -58,7 +58,7 @@ pub struct BaseManifest {
     pub leaves: Vec<Part>,
     /// The parts with the commit ids of versions 0 up to the base's own.
     pub commit_ids: Vec<Part>,
-    /// The parts with the submissions that were remembered by their idempotency keys. Nothing in the record proves them.
+    /// The parts with the submissions that were remembered by their idempotency keys. The record does not prove them.
     pub idempotency_keys: Vec<Part>,
 }
 
@@ -83,7 +83,7 @@ impl BaseManifest {
         )
     }
 
-    /// Reads what [`Self::encode`] gave; anything else is an error.
+    /// Reads the result of [`Self::encode`]; anything else is an error.
     pub fn decode(bytes: &[u8]) -> Result<Self, ObjectError> {
         let (tree_id, mut cursor) = KIND.open(bytes)?;
         let manifest = Self::read(&mut cursor)?.ok_or(ObjectError::Damaged)?;

@@ -29,7 +29,7 @@ pub const BASES_FOLDER: &str = "bases";
 /// Folder of the segments.
 pub const SEGMENTS_FOLDER: &str = "segments";
 
-/// The reason why bytes are not the object of an archive that was expected.
+/// The reason why bytes are not the expected object of an archive.
 ///
 /// ```
 /// use trunkline_core::store::archive::{ObjectError, manifest::BaseManifest};
@@ -37,10 +37,10 @@ pub const SEGMENTS_FOLDER: &str = "segments";
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ObjectError {
-    /// It does not begin as such an object does.
+    /// It does not begin as such an object does. The field names the expected object.
     #[error("this is not {0}")]
     Magic(&'static str),
-    /// Written in another format.
+    /// It was written in another format.
     #[error("its format is {0}; this build reads format {FORMAT}: use a build that reads it")]
     Format(u16),
     /// The checksum or the length is wrong.
@@ -57,7 +57,7 @@ pub enum ObjectError {
     Record(#[from] RecordError),
 }
 
-/// A kind of object, by which it begins.
+/// A kind of object, with the magic at its beginning.
 struct Kind {
     magic: [u8; 8],
     name: &'static str,
@@ -69,7 +69,7 @@ impl Kind {
         put_file(self.magic, &[&[&tree_id[..]], fields].concat())
     }
 
-    /// Checks what [`Self::put`] puts around the fields. Returns the tree id and a cursor over the fields.
+    /// Checks everything that [`Self::put`] adds to the fields. Returns the tree id and a cursor over the fields.
     fn open<'a>(&self, bytes: &'a [u8]) -> Result<(Digest, Cursor<'a>), ObjectError> {
         let (magic, damaged) = (ObjectError::Magic(self.name), ObjectError::Damaged);
         let mut cursor = open_file(bytes, self.magic, magic, ObjectError::Format, damaged)?;
@@ -78,7 +78,7 @@ impl Kind {
     }
 }
 
-/// Returns the checksum by which an object ends, or `None` if it is shorter than one.
+/// Returns the checksum at the end of an object, or `None` if it is shorter than one.
 ///
 /// ```
 /// use trunkline_core::store::archive::checksum;

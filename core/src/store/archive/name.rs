@@ -1,10 +1,10 @@
-//! Names of objects. Numbers have a fixed width, so that a listing is sorted by version and shows what is missing.
+//! Names of objects. Numbers have a fixed width, so that a listing is sorted by version and shows gaps.
 
 use std::fmt;
 
 use super::{BASES_FOLDER, SEGMENTS_FOLDER};
 
-/// Name of a base: its version, and the open epoch of that version's record.
+/// The name of a base: its version, and the open epoch of that version's record.
 ///
 /// ```
 /// use trunkline_core::store::archive::BaseName;
@@ -19,7 +19,7 @@ pub struct BaseName {
     pub open_epoch: u64,
 }
 
-/// Name of a part below the name of its base.
+/// The name of a part below the name of its base.
 ///
 /// ```
 /// use trunkline_core::store::archive::{BaseName, PartName};
@@ -40,7 +40,7 @@ pub enum PartName {
     Manifest,
 }
 
-/// Name of a segment: the versions that it has, and the open epoch of all of them.
+/// The name of a segment: its versions and their open epoch.
 ///
 /// ```
 /// use trunkline_core::store::archive::SegmentName;
@@ -55,7 +55,7 @@ pub struct SegmentName {
     pub first_version: u64,
     /// The last version.
     pub last_version: u64,
-    /// The open epoch in the records of all its versions.
+    /// The open epoch in the records of all versions of the segment.
     pub open_epoch: u64,
 }
 
@@ -85,7 +85,7 @@ impl fmt::Display for SegmentName {
 }
 
 impl PartName {
-    /// Reads a path below an archive's prefix; `None` if it is not that of a part of a base.
+    /// Reads a path below an archive's prefix; `None` if it is not the path of a part of a base.
     pub fn parse(path: &str) -> Option<(BaseName, Self)> {
         let (base, part) = path.rsplit_once('/')?;
         let (version, open_epoch) = base
@@ -102,13 +102,13 @@ impl PartName {
             Some(("idempotency-keys", index)) => Self::IdempotencyKeys(index.parse().ok()?),
             _ => Self::Manifest,
         };
-        // One form only.
+        // Names have only one form.
         (format!("{base}/{part}") == path).then_some((base, part))
     }
 }
 
 impl SegmentName {
-    /// Reads a path below an archive's prefix; `None` if it is not that of a segment.
+    /// Reads a path below an archive's prefix; `None` if it is not the path of a segment.
     pub fn parse(path: &str) -> Option<Self> {
         let name = path.strip_prefix(SEGMENTS_FOLDER)?.strip_prefix('/')?;
         let (first_version, rest) = name.split_once('-')?;

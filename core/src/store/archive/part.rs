@@ -1,8 +1,8 @@
-//! Parts of a base: leaves in the order of their key hashes, commit ids in the order of their versions, and submissions with
-//! idempotency keys in their order.
+//! Parts of a base: leaves in the order of their key hashes, commit ids in the order of their versions, and submissions
+//! with idempotency keys in their order.
 //!
-//! A part is closed when it is full. So what is in a part follows from the content alone, and a base that is made again
-//! has the same parts.
+//! A part is closed when it is full. So the content of a part follows from the content of the base alone, and a base
+//! that is written a second time has the same parts.
 
 use super::manifest::Part;
 use super::{Kind, ObjectError, check_tree};
@@ -12,13 +12,13 @@ use crate::store::cursor::{Cursor, put_varint};
 use crate::store::idempotency_file::{KEYED_SUBMISSION_BYTES, KeyedSubmission, read_row};
 use crate::store::leaves::LeafRef;
 
-/// Bytes of leaves beyond which no further one is added to a part.
+/// The bytes of leaves at which a part is full.
 pub const LEAVES_BYTES: usize = 8 << 20;
-/// Commit ids in a part that is full.
+/// The number of commit ids in a full part.
 pub const COMMIT_IDS: usize = 1 << 18;
-/// Submissions with idempotency keys in a part that is full.
+/// The number of submissions with idempotency keys in a full part.
 pub const KEYED_SUBMISSIONS: usize = 1 << 15;
-/// Longest part, bytes.
+/// The maximum length of a part, bytes.
 pub const PART_BYTES_MAX: usize =
     HEADER_BYTES + LEAVES_BYTES + KEY_BYTES_MAX + VALUE_BYTES_MAX + 2 * 10 + 32;
 
@@ -37,7 +37,7 @@ const KEYED: Kind = Kind {
 /// Magic, format, tree id, version, index, count.
 const HEADER_BYTES: usize = 8 + 2 + 32 + 8 + 4 + 4;
 
-/// The place of a part: its base, and its number among the parts of its kind.
+/// The position of a part: its base, and its number among the parts of its kind.
 ///
 /// ```
 /// use trunkline_core::store::archive::part::Place;
@@ -50,7 +50,7 @@ pub struct Place {
     pub tree_id: Digest,
     /// The version of the base.
     pub version: u64,
-    /// Its number, from 0.
+    /// The number of the part, from 0.
     pub index: u32,
 }
 
@@ -83,7 +83,7 @@ impl Place {
     }
 }
 
-/// Leaves that are being gathered into parts.
+/// A writer that gathers leaves into parts.
 ///
 /// ```
 /// use trunkline_core::store::archive::part::{LeavesWriter, Place, decode_leaves};
@@ -117,7 +117,7 @@ impl LeavesWriter {
         }
     }
 
-    /// Adds the next leaf in the order of key hashes. Returns the part that this fills, if it does.
+    /// Adds the next leaf in the order of key hashes. Returns the part that it completes, if it does.
     pub fn push(&mut self, leaf: LeafRef<'_>) -> Option<(Part, Vec<u8>)> {
         put_varint(leaf.key.len() as u64, &mut self.content);
         self.content.extend_from_slice(leaf.key);
@@ -130,7 +130,7 @@ impl LeavesWriter {
         }
     }
 
-    /// Returns the last part, if leaves are left for one.
+    /// Returns the last part, if leaves remain for one.
     pub fn finish(&mut self) -> Option<(Part, Vec<u8>)> {
         if self.count == 0 {
             return None;
@@ -143,7 +143,7 @@ impl LeavesWriter {
     }
 }
 
-/// Reads a part with leaves. They lie in `bytes`; their order is not checked, since it needs their key hashes.
+/// Reads a part with leaves, which borrow from `bytes`. Their order is not checked, since it needs their key hashes.
 pub fn decode_leaves<'a>(place: &Place, bytes: &'a [u8]) -> Result<Vec<LeafRef<'a>>, ObjectError> {
     let (count, mut cursor) = place.open(&LEAVES, bytes)?;
     // The shortest leaf has three bytes.
@@ -165,7 +165,7 @@ fn read_leaf<'a>(cursor: &mut Cursor<'a>) -> Option<LeafRef<'a>> {
     (!key.is_empty()).then_some(LeafRef { key, value })
 }
 
-/// Reads a length of at most `bytes_max` and as many bytes.
+/// Reads a length of at most `bytes_max`, and that number of bytes.
 fn take<'a>(cursor: &mut Cursor<'a>, bytes_max: usize) -> Option<&'a [u8]> {
     let count = usize::try_from(cursor.varint()?).ok()?;
     match count <= bytes_max {
@@ -174,7 +174,7 @@ fn take<'a>(cursor: &mut Cursor<'a>, bytes_max: usize) -> Option<&'a [u8]> {
     }
 }
 
-/// Returns the part with these commit ids, of which the first is that of version `index` times [`COMMIT_IDS`].
+/// Returns the part with these commit ids, of which the first belongs to version `index` times [`COMMIT_IDS`].
 ///
 /// ```
 /// use trunkline_core::store::archive::part::{Place, decode_commit_ids, encode_commit_ids};

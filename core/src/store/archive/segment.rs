@@ -1,6 +1,6 @@
 //! Segments: the frames of consecutive versions of one epoch.
 //!
-//! Not here: what is in a frame.
+//! Not here: the content of a frame.
 
 use bytes::Bytes;
 
@@ -10,9 +10,9 @@ use crate::hash::Digest;
 use crate::store::cursor::Cursor;
 use crate::store::log::LogPosition;
 
-/// Bytes of frames beyond which no further one is added to a segment.
+/// The bytes of frames at which a segment is full.
 pub const SEGMENT_FRAMES_BYTES: usize = 16 << 20;
-/// Longest segment, bytes.
+/// The maximum length of a segment, bytes.
 pub const SEGMENT_BYTES_MAX: usize = HEADER_BYTES + SEGMENT_FRAMES_BYTES + 4 + FRAME_BYTES_MAX + 32;
 
 const KIND: Kind = Kind {
@@ -46,7 +46,7 @@ pub struct Segment {
 }
 
 impl Segment {
-    /// Reads the segment of a name. The frames share its allocation.
+    /// Reads the segment with a name. The frames share its allocation.
     pub fn decode(
         tree_id: &Digest,
         name: &SegmentName,
@@ -117,7 +117,7 @@ fn frame(cursor: &mut Cursor<'_>, whole: &Bytes) -> Option<Bytes> {
     }
 }
 
-/// Frames that are being gathered into a segment.
+/// A writer that gathers frames into a segment.
 #[derive(Debug)]
 pub struct SegmentWriter {
     tree_id: Digest,
@@ -128,7 +128,7 @@ pub struct SegmentWriter {
 }
 
 impl SegmentWriter {
-    /// Creates a writer for a segment of an epoch that begins after a version.
+    /// Creates a writer for a segment of an epoch, beginning after a version.
     pub fn new(tree_id: Digest, open_epoch: u64, parent: LogPosition) -> Self {
         Self {
             tree_id,
@@ -149,7 +149,7 @@ impl SegmentWriter {
         self.last
     }
 
-    /// Returns whether the segment has as many bytes as it should.
+    /// Returns whether the segment is full.
     pub fn is_full(&self) -> bool {
         self.frames.len() >= SEGMENT_FRAMES_BYTES
     }

@@ -1,8 +1,8 @@
-//! Beginning a new segment when a log is opened: the only writing of recovery.
+//! Beginning a new segment when a log is opened: the only writes of recovery.
 //!
-//! In this order, so that a crash between any two steps leaves the old log or the new one: clear
-//! leftovers that never got a name, write the new segment with what survived, publish it, name it as the last
-//! one, and only then remove what it superseded. Not here: finding out what survived (`recover`).
+//! The order is such that a crash between any two steps leaves the old log or the new one: clear leftovers that never
+//! got a name, write the new segment with the surviving commits, publish it, name it as the last one, and only then
+//! remove the superseded segments. Not here: finding the survivors (`recover`).
 
 use std::io;
 use std::path::Path;
@@ -13,7 +13,7 @@ use super::segment::{SegmentHeader, SegmentWriter};
 use super::{LogPosition, OpenLogError, SegmentName};
 use crate::store::disk::{TEMPORARY_SUFFIX, parent_of};
 
-/// Creates the directory if need be, and clears it of segments that never got their names.
+/// Creates the directory if necessary, and clears it of segments that never got their names.
 pub(super) fn prepare_directory<E: std::error::Error + 'static>(
     location: Location<'_>,
 ) -> Result<(), OpenLogError<E>> {
@@ -34,7 +34,7 @@ pub(super) fn prepare_directory<E: std::error::Error + 'static>(
     Ok(())
 }
 
-/// Begins the segment of a new epoch with what survived beyond the last version known synced.
+/// Begins the segment of a new epoch with the survivors after the last version known to be synced.
 pub(super) fn begin_after<E: std::error::Error + 'static>(
     location: Location<'_>,
     scanned: &Scanned,
@@ -74,7 +74,7 @@ pub(super) fn begin_after<E: std::error::Error + 'static>(
     Ok(writer)
 }
 
-/// Removes the segments of which nothing counts any more, and gives the others.
+/// Removes the segments without valid content, and returns the others.
 pub(super) fn remove_dead<E: std::error::Error + 'static>(
     location: Location<'_>,
     older: &[SegmentName],

@@ -1,4 +1,4 @@
-//! An entry of the log: one version and its place in history. Not here: its bytes in a frame (`frame`).
+//! An entry of the log: one version and its position in history. Not here: its bytes in a frame (`frame`).
 
 use bytes::Bytes;
 
@@ -38,7 +38,7 @@ impl LogEntry {
     }
 }
 
-/// One version to be logged, without its effects: they are encoded where they are written from.
+/// One version to be logged, without its effects, which are encoded at the place where they are written.
 ///
 /// ```
 /// use trunkline_core::record::CommitRecord;
@@ -57,7 +57,7 @@ pub struct EntryHead<'a> {
     pub outcomes: &'a [u8],
 }
 
-/// A version and its commit id: a place in history.
+/// A version and its commit id: a position in history.
 ///
 /// ```
 /// use trunkline_core::record::CommitRecord;
@@ -69,7 +69,7 @@ pub struct EntryHead<'a> {
 pub struct LogPosition {
     /// The version.
     pub version: u64,
-    /// Its commit id.
+    /// The commit id of the version.
     pub commit_id: Digest,
 }
 

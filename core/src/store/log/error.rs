@@ -31,20 +31,20 @@ pub enum ReadLogError {
     /// A file could not be listed, opened or read.
     #[error("{} could not be read", path.display())]
     Io {
-        /// Which one.
+        /// The file or directory.
         path: PathBuf,
         /// The error of the operating system.
         source: io::Error,
     },
-    /// There is no log, but there should be one.
+    /// There is no log although the checkpoint needs one.
     #[error(
         "the checkpoint is at version {checkpoint}, but there is no log; restore the log's directory from a copy"
     )]
     Missing {
-        /// Version of the checkpoint.
+        /// The version of the checkpoint.
         checkpoint: u64,
     },
-    /// A `.seg` file with a name that no writer gives.
+    /// The name of a `.seg` file is none that a writer uses.
     #[error("{} is not the name of a log segment; move the file out of the directory", path.display())]
     Name {
         /// The file.
@@ -53,7 +53,7 @@ pub enum ReadLogError {
     /// The last segment is missing.
     #[error("log segment {segment} is missing, the last one of the log; restore it from a copy")]
     LastSegment {
-        /// Which segment.
+        /// The name of the segment.
         segment: SegmentName,
     },
     /// The file that names the last segment is missing.
@@ -71,19 +71,19 @@ pub enum ReadLogError {
     /// The header of a segment cannot be used.
     #[error("log segment {segment} cannot be used; restore it from a copy")]
     Header {
-        /// Which segment.
+        /// The name of the segment.
         segment: SegmentName,
-        /// Why.
+        /// The error in the header.
         source: HeaderError,
     },
-    /// A segment is missing, or the end of one.
+    /// A segment, or the end of one, is missing.
     #[error(
         "version {expected} should be in or before log segment {segment}, but is not there; restore the missing segment from a copy"
     )]
     Gap {
         /// The first version that is missing.
         expected: u64,
-        /// The segment that should have it, or follow it.
+        /// The segment that should contain the version, or follow it.
         segment: SegmentName,
     },
     /// A frame that is known to have been durable is not valid.
@@ -91,53 +91,53 @@ pub enum ReadLogError {
         "log segment {segment} is damaged at offset {offset}: version {version} cannot be read, though all up to {synced_version} had been synced; restore the segment from a copy"
     )]
     Damaged {
-        /// Which segment.
+        /// The name of the segment.
         segment: SegmentName,
-        /// Offset in the file, bytes.
+        /// The offset in the file, bytes.
         offset: u64,
-        /// The version that should be there.
+        /// The version expected there.
         version: u64,
-        /// Up to which version the log is known to have been synced.
+        /// The last version that the log is known to have synced.
         synced_version: u64,
         /// The fault in the frame.
         source: FrameError,
     },
-    /// A frame is as it was written, but this build cannot read it.
+    /// A frame is intact, but this build cannot read it.
     #[error(
         "log segment {segment}, offset {offset}, version {version}: the frame cannot be read; use the build that wrote it"
     )]
     Unreadable {
-        /// Which segment.
+        /// The name of the segment.
         segment: SegmentName,
-        /// Offset in the file, bytes.
+        /// The offset in the file, bytes.
         offset: u64,
-        /// The version that should be there.
+        /// The version expected there.
         version: u64,
-        /// Why.
+        /// The error in the body.
         source: BodyError,
     },
-    /// A frame is as it was written, but does not follow from what comes before it.
+    /// A frame is intact, but does not follow from the one before it.
     #[error(
         "log segment {segment}, offset {offset}: version {version} does not follow from the one before it ({link}); restore the log from a copy"
     )]
     Chain {
-        /// Which segment.
+        /// The name of the segment.
         segment: SegmentName,
-        /// Offset in the file, bytes.
+        /// The offset in the file, bytes.
         offset: u64,
-        /// The version that should be there.
+        /// The version expected there.
         version: u64,
         /// The rule that is broken.
         link: Link,
     },
-    /// The log ends before the checkpoint, which only synced versions can be.
+    /// The log ends before the checkpoint, which contains only synced versions.
     #[error(
         "the checkpoint is at version {checkpoint}, but the log ends at {last}; restore the log from a copy"
     )]
     Behind {
-        /// Version of the checkpoint.
+        /// The version of the checkpoint.
         checkpoint: u64,
-        /// Last version in the log.
+        /// The last version in the log.
         last: u64,
     },
     /// Log and checkpoint have different histories.
@@ -145,7 +145,7 @@ pub enum ReadLogError {
         "at version {version} the log has another commit id than the checkpoint; they belong to different trees"
     )]
     OtherHistory {
-        /// Version of the checkpoint.
+        /// The version of the checkpoint.
         version: u64,
     },
 }
@@ -178,23 +178,23 @@ pub enum Link {
     /// The version is not the next one.
     #[error("its version is not the next")]
     Version,
-    /// The parent is not the commit id before.
+    /// The parent is not the commit id of the version before.
     #[error("its parent is another commit")]
     Parent,
-    /// The record is of another tree.
+    /// The record belongs to another tree.
     #[error("its record is of another tree")]
     Tree,
     /// The frame claims that its own version, or a later one, was synced before it.
     #[error("it claims to have been synced before it was written")]
     Synced,
-    /// A frame follows a clean close, or the close names another version than the last.
+    /// A frame follows a clean close, or the close names another version than the last one.
     #[error("a clean close stands in the wrong place")]
     Close,
 }
 
 impl Link {
-    /// Returns the rule that a record breaks, if it should have a version, a tree and a parent; `None`
-    /// stands for no version and for any parent.
+    /// Returns the rule that a record breaks if it should have a version, a tree and a parent. `None` allows no
+    /// version, or any parent.
     pub(super) fn broken(
         record: &CommitRecord,
         version: Option<u64>,
@@ -234,7 +234,7 @@ impl Link {
 /// ```
 #[derive(Debug, thiserror::Error)]
 pub enum OpenLogError<E: std::error::Error + 'static> {
-    /// The log cannot be read. Nothing that counts was changed on disk.
+    /// The log cannot be read. No valid content was changed on disk.
     #[error(transparent)]
     Log(#[from] ReadLogError),
     /// The visitor refused an entry. Nothing was changed on disk.
@@ -244,7 +244,7 @@ pub enum OpenLogError<E: std::error::Error + 'static> {
     /// No commit is lost: either the old log is valid, or the new one.
     #[error("{} could not be written; repair the disk and open the log again", path.display())]
     Write {
-        /// File or directory.
+        /// The file or directory.
         path: PathBuf,
         /// The error of the operating system.
         source: io::Error,
@@ -281,10 +281,10 @@ pub enum LogWriteError {
     /// An earlier call failed.
     #[error("the log failed earlier, so it is unknown what is durable; open it again")]
     Poisoned,
-    /// The operating system refused. It is unknown what is durable until the log is opened again.
+    /// The operating system returned an error. It is unknown what is durable until the log is opened again.
     #[error("log segment {segment} could not be written, synced or removed; open the log again")]
     Io {
-        /// Which segment.
+        /// The name of the segment.
         segment: SegmentName,
         /// The error of the operating system.
         source: io::Error,
@@ -322,7 +322,7 @@ pub enum AppendError<E: std::error::Error + 'static = Infallible> {
     /// The effects could not be encoded.
     #[error("the effects of version {version} cannot be encoded")]
     Effects {
-        /// Version of the entry.
+        /// The version of the entry.
         version: u64,
         /// The error of the encoder.
         source: E,
@@ -330,9 +330,9 @@ pub enum AppendError<E: std::error::Error + 'static = Infallible> {
     /// The entry does not follow from the last one.
     #[error("version {version} does not follow from version {last} of the log ({link})")]
     Chain {
-        /// Version of the entry.
+        /// The version of the entry.
         version: u64,
-        /// Last version in the log.
+        /// The last version in the log.
         last: u64,
         /// The rule that is broken.
         link: Link,
@@ -342,7 +342,7 @@ pub enum AppendError<E: std::error::Error + 'static = Infallible> {
         "effects, outcomes or metadata of version {version} exceed {EFFECTS_BYTES_MAX}, {OUTCOMES_BYTES_MAX} or {METADATA_BYTES_MAX} bytes"
     )]
     TooLong {
-        /// Version of the entry.
+        /// The version of the entry.
         version: u64,
     },
 }

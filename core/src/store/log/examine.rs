@@ -1,8 +1,8 @@
 //! Examining a log that may be damaged: every fault is reported, not only the first one.
 //!
-//! Nothing here writes. The rules that comments refer to by number are those of the module above; whatever `recover`
-//! refuses is reported here, too. Behind a fault, reading continues at the next valid frame. Faults that opening
-//! does not look at are reported as well: those in segments that only hold versions up to the checkpoint.
+//! Nothing here writes. The numbered rules in comments are those of the module above; everything that `recover` refuses
+//! is reported here too. After a fault, reading continues at the next valid frame. Faults that opening ignores are
+//! reported as well: those in segments that only contain versions up to the checkpoint.
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use super::{CommitLog, Link, LogEntry, LogPosition, ReadLogError, SegmentName};
 use crate::hash::Digest;
 use crate::store::disk::{Disk, TEMPORARY_SUFFIX, found};
 
-/// Something that an examination comes across, in the order of the log.
+/// A finding of an examination, in the order of the log.
 ///
 /// ```
 /// use std::path::Path;
@@ -32,14 +32,14 @@ pub enum LogEvent {
     Entry {
         /// The commit.
         entry: Box<LogEntry>,
-        /// Whether it follows from the one before it, or from the header of its segment.
+        /// True if the commit follows from the one before it, or from the header of its segment.
         follows: bool,
     },
-    /// Something is damaged.
+    /// A fault.
     Fault(LogFault),
 }
 
-/// Something in a log that is damaged.
+/// Damage in a log.
 ///
 /// ```
 /// use trunkline_core::store::log::{LogFault, ReadLogError};
@@ -48,13 +48,13 @@ pub enum LogEvent {
 /// ```
 #[derive(Debug)]
 pub struct LogFault {
-    /// What opening the log would say of it.
+    /// The error of opening the log at this fault.
     pub error: ReadLogError,
-    /// The versions that cannot be read because of it. If the end is not known, it is `u64::MAX`.
+    /// The versions that the fault makes unreadable. If the end is not known, it is `u64::MAX`.
     pub lost: Option<RangeInclusive<u64>>,
 }
 
-/// The result of an examination, beside the events.
+/// The result of an examination, apart from the events.
 ///
 /// ```
 /// use std::path::Path;
@@ -67,13 +67,13 @@ pub struct LogFault {
 pub struct Examined {
     /// The segments, in the order in which they were begun.
     pub segments: Vec<SegmentName>,
-    /// Segments that never got their names. Opening removes them.
+    /// Segments that never got their names. Opening the log removes them.
     pub unnamed: Vec<PathBuf>,
     /// The last commit that was read.
     pub last: Option<LogPosition>,
-    /// Bytes behind the last commit of a log that was cut off, as in [`Survey`](super::Survey).
+    /// Bytes after the last commit of a log that was cut off, as in [`Survey`](super::Survey).
     pub torn_bytes: u64,
-    /// Whether the log was closed.
+    /// True if the log was closed.
     pub closed: bool,
 }
 
@@ -107,13 +107,13 @@ impl CommitLog {
     }
 }
 
-/// An examination under way.
+/// An examination in progress.
 struct Walk<'a> {
     location: Location<'a>,
     from: Option<LogPosition>,
-    /// The commit before the next one, if that was read.
+    /// The commit before the next one, if it was read.
     last: Option<LogPosition>,
-    /// The version up to which everything was read or reported, if the checkpoint or a segment tells.
+    /// The last version that was read or reported, if the checkpoint or a segment shows it.
     reached: Option<u64>,
     report: &'a mut dyn FnMut(LogEvent),
     examined: Examined,
@@ -133,7 +133,7 @@ impl Walk<'_> {
         self.from.map_or(0, |from| from.version)
     }
 
-    /// Finds the segments.
+    /// Lists the segments.
     fn list(&mut self) {
         let directory = self.location.directory;
         let names = match found(self.location.disk.list(directory)) {
@@ -204,7 +204,7 @@ impl Walk<'_> {
         self.reach(before);
     }
 
-    /// Advances; the commit at the checkpoint's version must be the checkpoint's.
+    /// Advances; the commit at the checkpoint's version must be that of the checkpoint.
     fn reach(&mut self, position: LogPosition) {
         let version = position.version;
         if let Some(from) = self.from
@@ -218,7 +218,7 @@ impl Walk<'_> {
         self.examined.last = Some(position);
     }
 
-    /// Reads a segment up to the end of its range, or the last one to where it ends.
+    /// Reads a segment up to the end of its range, or the last segment to its end.
     fn read(&mut self, reader: &mut SegmentReader, range: &RangeInclusive<u64>, is_last: bool) {
         let mut spot = Spot::first(reader);
         while spot.version <= *range.end() {
@@ -251,7 +251,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Takes a valid frame. Returns where the next one should be, if there should be one.
+    /// Takes a valid frame. Returns the position of the next one, if one should follow.
     fn take(
         &mut self,
         reader: &mut SegmentReader,
@@ -289,8 +289,8 @@ impl Walk<'_> {
         }
     }
 
-    /// Reports that a segment ends before its range does, unless the checkpoint covers the range: then the segments behind
-    /// it may have been trimmed.
+    /// Reports that a segment ends before its range does, unless the checkpoint covers the range: then the segments
+    /// after it may have been trimmed.
     fn gap(&mut self, spot: Spot, range: &RangeInclusive<u64>) {
         if *range.end() <= self.checkpoint() {
             self.last = None;
@@ -319,7 +319,7 @@ impl Walk<'_> {
         (self.report)(LogEvent::Entry { entry, follows });
     }
 
-    /// Passes over a place where no valid frame is. Returns where the next one is. In the last segment the log may end
+    /// Skips a place without a valid frame. Returns the position of the next one. In the last segment the log may end
     /// there (rule 4).
     fn pass(
         &mut self,
@@ -374,14 +374,14 @@ impl Walk<'_> {
     }
 }
 
-/// Returns the next valid frame behind a broken one, and the highest synced version that any frame there shows.
+/// Returns the next valid frame after a broken one, and the highest synced version in any frame there.
 fn next_frame(reader: &mut SegmentReader, broken: Spot) -> (Option<Spot>, u64) {
     let (mut next, mut shown, mut offset) = (None, 0, broken.offset + 1);
     while let Ok(Some(found)) = reader.find_mark(offset) {
         offset = found + 1;
         if let Ok(Ok(frame)) = reader.frame_at(found) {
             let header = &frame.header;
-            // A clean close stands behind the version that it names.
+            // A clean close comes after the version that it names.
             let is_close = header.body_bytes == 0;
             let version = header.version.saturating_add(u64::from(is_close));
             next.get_or_insert(Spot {

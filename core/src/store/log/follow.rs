@@ -1,8 +1,8 @@
 //! Reading the entries of a log in order, while its owner writes and trims it.
 //!
-//! A follower opens files of its own and takes no lock, so it never holds up the owner. Only synced entries may be
-//! asked for: their bytes are complete. A file that the owner has trimmed may be written over with other frames; they
-//! have another salt, so no follower takes one of them for the entry that it looks for.
+//! A follower opens files of its own and takes no lock, so it never delays the owner. Only synced entries may be read:
+//! their bytes are complete. A file that the owner has trimmed may be overwritten with other frames; they have another
+//! salt, so no follower mistakes one of them for the entry that it looks for.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ pub enum FollowError {
     /// The entry was trimmed.
     #[error("version {wanted} is no longer in the log{}", begins(oldest))]
     Gap {
-        /// The version that was asked for.
+        /// The requested version.
         wanted: u64,
         /// The oldest version in the log, if it has any.
         oldest: Option<u64>,
@@ -42,7 +42,7 @@ fn begins(oldest: &Option<u64>) -> String {
     })
 }
 
-/// Reads the entries of a log in order. Created at a version, it gives the entry of this version first.
+/// Reads the entries of a log in order. Created at a version, it returns the entry of this version first.
 ///
 /// ```
 /// use std::{convert::Infallible, path::Path, sync::Arc};
@@ -67,22 +67,22 @@ pub struct LogFollower {
     directory: PathBuf,
     tree_id: Digest,
     next: u64,
-    /// Commit id of the version before, if it was read.
+    /// The commit id of the version before, if it was read.
     parent: Option<Digest>,
     open: Option<OpenSegment>,
 }
 
-/// The segment that has the next entry, or ends before it.
+/// The segment that contains the next entry, or ends before it.
 struct OpenSegment {
     reader: SegmentReader,
-    /// Offset of the next entry.
+    /// The offset of the next entry.
     offset: u64,
-    /// The last version that counts in the segment.
+    /// The last valid version in the segment.
     end: u64,
 }
 
 impl LogFollower {
-    /// Creates a follower that reads from `next` on.
+    /// Creates a follower that begins at `next`.
     pub fn new(disk: Arc<dyn Disk>, directory: &Path, tree_id: Digest, next: u64) -> Self {
         Self {
             disk,
@@ -99,7 +99,7 @@ impl LogFollower {
         self.next
     }
 
-    /// Reads the next entry, which must be synced. After an error the same entry can be asked for again.
+    /// Reads the next entry, which must be synced. After an error, the same entry can be read again.
     ///
     /// # Errors
     ///
@@ -111,7 +111,7 @@ impl LogFollower {
                 return self.take(entry);
             }
         }
-        // The owner has begun another segment, or what was read ahead is older than the entry.
+        // The owner has begun another segment, or the bytes read ahead are older than the entry.
         self.open = None;
         loop {
             let (name, end) = self.locate()?;
@@ -124,7 +124,7 @@ impl LogFollower {
                     self.open = Some(segment);
                     return self.take(entry);
                 }
-                // If it was trimmed meanwhile, the next look finds another segment or a gap.
+                // If it was trimmed in the meantime, the next attempt finds another segment or a gap.
                 Err(source) if self.locate()?.0 == name => {
                     return Err(FollowError::Log(ReadLogError::Damaged {
                         segment: name,
@@ -147,7 +147,7 @@ impl LogFollower {
         }
     }
 
-    /// Returns the segment that has the next entry, and the last version that counts in it.
+    /// Returns the segment that contains the next entry, and the last valid version in it.
     fn locate(&self) -> Result<(SegmentName, u64), FollowError> {
         let segments = self.location().segments()?;
         let mut with_ranges = segments.iter().zip(ranges(&segments));
@@ -170,7 +170,7 @@ impl LogFollower {
             Err(ReadLogError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 return Ok(None);
             }
-            // The name was taken from the file between the two looks.
+            // The file lost its name between the two calls.
             Err(ReadLogError::Header { .. }) if self.locate().ok() != Some((name, end)) => {
                 return Ok(None);
             }
@@ -184,7 +184,7 @@ impl LogFollower {
         let path = self.directory.join(name.to_string());
         for version in name.first_version..self.next {
             if segment.skip(version, &path)?.is_err() {
-                // As a broken entry: the next read tells damage from trimming.
+                // Treated like a broken entry: the next read distinguishes damage from trimming.
                 break;
             }
         }
@@ -212,7 +212,7 @@ impl LogFollower {
 }
 
 impl OpenSegment {
-    /// Reads the entry at the offset and steps behind it. If what was read ahead is older than the entry, reads it again.
+    /// Reads the entry at the offset and advances. If the bytes read ahead are older than the entry, reads them again.
     fn read(&mut self, path: &Path) -> Result<Result<LogEntry, FrameError>, ReadLogError> {
         let in_file = |source| ReadLogError::Io {
             path: path.to_owned(),
@@ -233,7 +233,7 @@ impl OpenSegment {
             version: frame.header.version,
             source,
         })?;
-        // A clean close stands where the entry would: the owner has begun another segment.
+        // There is a clean close in place of the entry: the owner has begun another segment.
         let Some(entry) = content else {
             return Ok(Err(FrameError::CutShort));
         };
@@ -241,7 +241,7 @@ impl OpenSegment {
         Ok(Ok(entry))
     }
 
-    /// Steps over an entry by its header alone.
+    /// Skips an entry, reading only its header.
     fn skip(&mut self, version: u64, path: &Path) -> Result<Result<(), FrameError>, ReadLogError> {
         let header = self.reader.header_at(self.offset);
         let header = header.map_err(|source| ReadLogError::Io {

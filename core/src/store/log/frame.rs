@@ -19,20 +19,20 @@ use crate::store::cursor::{Cursor, put_optional};
 pub const FRAME_HEADER_BYTES: usize = 8 + 1 + 4 + 8 + 8;
 /// Bytes of a frame after its body.
 pub const CHECKSUM_BYTES: usize = 32;
-/// Most bytes of encoded effects in one version.
+/// The maximum bytes of encoded effects in one version.
 pub const EFFECTS_BYTES_MAX: usize = 512 << 20;
-/// Most bytes of encoded outcomes in one version: a million of the longest, and more.
+/// The maximum bytes of encoded outcomes in one version: more than a million of the longest ones.
 pub const OUTCOMES_BYTES_MAX: usize = 144 << 20;
-/// Most bytes of a frame's body.
+/// The maximum bytes of a frame's body.
 pub const BODY_BYTES_MAX: usize =
     2 + RECORD_BYTES_MAX + 1 + 48 + 1 + 4 + OUTCOMES_BYTES_MAX + 4 + EFFECTS_BYTES_MAX;
 
 const KIND_COMMIT: u8 = 1;
 const KIND_CLOSE: u8 = 2;
-/// Effects as they are. Other numbers are kept for compression.
+/// Uncompressed effects. Other numbers are reserved for compression.
 const CODEC_NONE: u8 = 0;
 
-/// The reason why the bytes at some place are not a frame.
+/// The reason why the bytes at an offset are not a frame.
 ///
 /// ```
 /// use trunkline_core::store::log::*;
@@ -62,10 +62,10 @@ const CODEC_NONE: u8 = 0;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
-    /// The file ends here, or before the frame does.
+    /// The file ends before the frame does.
     #[error("the file ends within the frame")]
     CutShort,
-    /// The mark of the segment is not there.
+    /// The mark of the segment is missing.
     #[error("no frame begins here")]
     Mark,
     /// The body length is out of bounds.
@@ -102,15 +102,15 @@ pub enum BodyError {
     /// A field does not fit the body.
     #[error("the fields do not fit the body")]
     Fields,
-    /// The record is no record.
+    /// The record cannot be read.
     #[error("the commit record cannot be read")]
     Record(#[from] RecordError),
-    /// The record's version is not the frame's.
+    /// The record has another version than the frame.
     #[error("the frame says version {frame}, its record {record}")]
     Version {
-        /// In the frame's header.
+        /// The version in the frame's header.
         frame: u64,
-        /// In the record.
+        /// The version in the record.
         record: u64,
     },
 }
@@ -155,7 +155,7 @@ impl FrameSalt {
         self.finish_commit(start, entry.record.version, synced_version, out);
     }
 
-    /// Makes a frame of a body that stands at the end of `out`, after the space for a header.
+    /// Completes a frame whose body is at the end of `out`, after the space for a header.
     pub(super) fn finish_commit(
         &self,
         start: usize,
@@ -202,7 +202,7 @@ impl FrameSalt {
         out.extend_from_slice(&checksum);
     }
 
-    /// Reads a header; do not trust it before [`Self::check`].
+    /// Reads a header, which is not trusted before [`Self::check`].
     pub(super) fn header(&self, bytes: &[u8]) -> Result<FrameHeader, FrameError> {
         let mut cursor = Cursor(bytes);
         if cursor.array().ok_or(FrameError::CutShort)? != self.mark() {
@@ -236,7 +236,7 @@ fn header_fields(cursor: &mut Cursor<'_>) -> Option<FrameHeader> {
 }
 
 impl FrameHeader {
-    /// Returns the bytes of the whole frame.
+    /// Returns the length of the whole frame, bytes.
     pub(super) fn frame_bytes(&self) -> usize {
         FRAME_HEADER_BYTES + self.body_bytes as usize + CHECKSUM_BYTES
     }
@@ -259,7 +259,7 @@ pub(super) fn put_fields(head: &EntryHead<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(head.outcomes);
 }
 
-/// Appends a length u32 and what `put` appends, and returns the result of `put`.
+/// Appends a length u32 and the bytes that `put` appends, and returns the result of `put`.
 pub(super) fn put_section<T>(out: &mut Vec<u8>, put: impl FnOnce(&mut Vec<u8>) -> T) -> T {
     let length_at = out.len();
     out.extend_from_slice(&[0; 4]);
@@ -313,7 +313,7 @@ impl Frame {
         })
     }
 
-    /// Reads a length u32 and as many bytes.
+    /// Reads a length u32 and that number of bytes.
     fn section(&self, cursor: &mut Cursor<'_>, bytes_max: usize) -> Option<Bytes> {
         let count = cursor.u32()? as usize;
         if count > bytes_max {

@@ -12,9 +12,9 @@ use crate::params::FORMAT;
 use crate::store::cursor::{Cursor, open_file, put_file};
 use crate::store::disk::{Disk, ReadFileError, if_present, read_bounded, read_file, replace_file};
 
-/// Name of the file, in the log's directory.
+/// The name of the file, in the log's directory.
 pub const LAST_SEGMENT_FILE: &str = "LAST-SEGMENT";
-/// Its length, always.
+/// The length of the file, bytes.
 const FILE_BYTES: usize = 8 + 2 + 32 + 8 + 8 + 32;
 
 const MAGIC: [u8; 8] = *b"trunklst";
@@ -27,16 +27,16 @@ const MAGIC: [u8; 8] = *b"trunklst";
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LastSegmentError {
-    /// It does not begin as such a file does.
+    /// The file begins with other bytes.
     #[error("this file does not name the last segment of a log; restore it from a copy")]
     Magic,
     /// Written by another format version.
     #[error("format {0}; this build reads format {FORMAT}: use a build that reads it")]
     Format(u16),
-    /// Wrong length or checksum.
+    /// The length or checksum is wrong.
     #[error("the file is damaged; restore it from a copy")]
     Damaged,
-    /// The file is of another tree.
+    /// The file belongs to the log of another tree.
     #[error("the file belongs to the log of another tree; restore it from a copy")]
     Tree,
 }
@@ -46,7 +46,7 @@ pub(super) fn path_in(directory: &Path) -> PathBuf {
     directory.join(LAST_SEGMENT_FILE)
 }
 
-/// Writes the file, durably.
+/// Writes the file durably.
 pub(super) fn write(
     disk: &dyn Disk,
     directory: &Path,
@@ -71,7 +71,7 @@ pub(super) fn read(
 /// differ in about 128 bits.
 const DAMAGED_BITS_MAX: u32 = 64;
 
-/// The last segment of a log whose file does not name a segment that is there, and a way to write the file.
+/// The last segment of a log whose file names no existing segment, as needed to write the file.
 ///
 /// ```
 /// use std::path::Path;
@@ -84,7 +84,7 @@ const DAMAGED_BITS_MAX: u32 = 64;
 pub struct ProvenSegment(SegmentName);
 
 impl ProvenSegment {
-    /// Trusts the caller, who knows from elsewhere which segment is the last.
+    /// Returns the segment without a proof: the caller knows that it is the last.
     pub fn trusted(segment: SegmentName) -> Self {
         Self(segment)
     }
@@ -94,7 +94,7 @@ impl ProvenSegment {
         self.0
     }
 
-    /// Writes the file of a log, durably.
+    /// Writes the file of a log durably.
     pub fn write(&self, disk: &dyn Disk, directory: &Path, tree_id: &Digest) -> io::Result<()> {
         write(disk, directory, tree_id, self.0)
     }
@@ -132,7 +132,7 @@ pub fn prove_last_segment(
     Ok(is_proven.then_some(ProvenSegment(last)))
 }
 
-/// Returns in how many bits two files differ; files of different lengths differ in all.
+/// Returns the number of bits in which two files differ; files of different lengths differ in all bits.
 fn bits_apart(one: &[u8], other: &[u8]) -> u32 {
     if one.len() != other.len() {
         return u32::MAX;
@@ -205,10 +205,10 @@ mod tests {
             proven.map(|proven| proven.name())
         };
         let whole = encode(&tree, SEGMENT);
-        // It names one that is gone: then only a later one is the last.
+        // The file names a missing segment: then only a later one is the last.
         assert_eq!(proven(&whole, &[name(2)]), None);
         assert_eq!(proven(&whole, &[name(2), name(4)]), Some(name(4)));
-        // One that is there needs no proof.
+        // An existing segment needs no proof.
         assert_eq!(proven(&whole, &[SEGMENT, name(4)]), None);
         for place in 0..whole.len() {
             let mut damaged = whole.clone();

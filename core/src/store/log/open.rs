@@ -1,5 +1,5 @@
-//! Opening a log: it is read and checked as a whole, then a new segment is begun after the surviving commits.
-//! Not here: how it is read (`recover`), and how the new segment is written (`begin`).
+//! Opening a log: it is read and checked as a whole, then a new segment is begun after the surviving commits. Not here:
+//! reading (`recover`), and writing the new segment (`begin`).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,16 +25,15 @@ use crate::store::disk::Disk;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Survey {
-    /// The last commit that holds.
+    /// The last valid commit.
     pub last: LogPosition,
     /// The last version that the log itself (or the checkpoint) shows as synced.
     pub synced_version: u64,
-    /// Bytes behind the last commit of a log that was cut off: the torn tail, and what the file held
-    /// before it was recycled.
+    /// Bytes after the last commit of a log that was cut off: the torn tail, and old content of a recycled file.
     pub torn_bytes: u64,
-    /// Whether the log was closed, not cut off. A log of no segments counts as closed.
+    /// True if the log was closed, not cut off. A log without segments counts as closed.
     pub closed: bool,
-    /// Its segments, in the order in which they were begun, superseded ones included.
+    /// The segments of the log, in the order in which they were begun, including superseded ones.
     pub segments: Vec<SegmentName>,
 }
 
@@ -55,22 +54,20 @@ pub struct Survey {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recovery {
-    /// The log as it was found. Everything up to `survey.last` is durable now; the torn bytes are
-    /// superseded.
+    /// The log before it was opened. Everything up to `survey.last` is durable now; the torn bytes are superseded.
     pub survey: Survey,
     /// One more than the highest epoch seen.
     pub open_epoch: u64,
-    /// Versions that were repeated in the new segment.
+    /// The number of versions that were repeated in the new segment.
     pub rewritten_versions: u64,
 }
 
 impl CommitLog {
-    /// Opens the log in a directory (created if need be, in a parent that exists), visits every
-    /// commit after `from` in order, makes the surviving commits durable, and begins a new segment.
+    /// Opens the log in a directory (created if necessary, in an existing parent), visits every commit after `from` in
+    /// order, makes the surviving commits durable, and begins a new segment.
     ///
-    /// `from` is the position of the checkpoint: the genesis record's position if there is none. The
-    /// visitor gets each entry in an allocation of its own, so memory is bounded by one entry and
-    /// what the visitor keeps.
+    /// `from` is the position of the checkpoint, or of the genesis record if there is no checkpoint. The visitor gets
+    /// each entry in an allocation of its own, so memory is bounded by one entry and the data that the visitor keeps.
     pub fn open<E: std::error::Error + 'static>(
         disk: Arc<dyn Disk>,
         directory: &Path,
@@ -106,7 +103,7 @@ impl CommitLog {
         })
     }
 
-    /// Returns a log of no segments for a tree that begins at a position, such as one that is restored from a copy of its
+    /// Returns a log without segments for a tree that begins at a position, such as one restored from a copy of its
     /// leaves. The directory must not have a log.
     pub fn new_at(
         disk: Arc<dyn Disk>,
@@ -140,7 +137,7 @@ impl CommitLog {
     }
 }
 
-/// A log that was read and found sound, before anything is written.
+/// A log that was read and found valid, before anything is written.
 ///
 /// ```
 /// use std::{convert::Infallible, path::Path, sync::Arc};
@@ -163,8 +160,8 @@ pub struct FoundLog {
 }
 
 impl FoundLog {
-    /// Leaves out the commits after a position, which must be one of those visited, or the one that the log was read
-    /// from. They are superseded by the segment that [`Self::begin`] begins.
+    /// Leaves out the commits after a position, which must be that of a visited commit, or the one from which the log
+    /// was read. They are superseded by the segment that [`Self::begin`] begins.
     pub fn up_to(mut self, to: LogPosition) -> Self {
         let survey = &mut self.scanned.survey;
         let unproven = to.version.saturating_sub(survey.synced_version);

@@ -1,6 +1,6 @@
-//! Reading a log from a checkpoint on, and telling valid, torn and damaged frames apart.
+//! Reading a log from a checkpoint on, and distinguishing valid, torn and damaged frames.
 //!
-//! Nothing here writes. The rules that comments refer to by number are those of the module above.
+//! Nothing here writes. The numbered rules in comments are those of the module above.
 
 use std::io;
 use std::ops::RangeInclusive;
@@ -24,9 +24,9 @@ pub(super) struct Location<'a> {
 /// The result of a scan.
 pub(super) struct Scanned {
     pub(super) survey: Survey,
-    /// Offsets in the last segment of the versions above `survey.synced_version`, in order.
+    /// The offsets of the versions above `survey.synced_version` in the last segment, in order.
     pub(super) unproven: Vec<u64>,
-    /// Bytes of the frames that were visited.
+    /// The bytes of the visited frames.
     pub(super) visited_bytes: u64,
 }
 
@@ -100,7 +100,7 @@ fn empty(from: LogPosition) -> Result<Scanned, ReadLogError> {
     Ok(nothing(from))
 }
 
-/// Returns what a scan finds in a log without segments.
+/// Returns the result of a scan of a log without segments.
 pub(super) fn nothing(from: LogPosition) -> Scanned {
     Scanned {
         survey: Survey {
@@ -128,7 +128,7 @@ impl Location<'_> {
         }
     }
 
-    /// Returns all segments in order. A directory that does not exist holds none.
+    /// Returns all segments in order. A missing directory contains none.
     pub(super) fn segments(&self) -> Result<Vec<SegmentName>, ReadLogError> {
         let listed = found(self.disk.list(self.directory));
         let names = listed.map_err(|source| ReadLogError::Io {
@@ -149,7 +149,7 @@ impl Location<'_> {
         Ok(segments)
     }
 
-    /// Checks that the segment is there that is named as the last one (rule 6).
+    /// Checks that the segment that is named as the last one exists (rule 6).
     pub(super) fn check_last_segment(
         &self,
         segments: &[SegmentName],
@@ -175,11 +175,11 @@ impl Location<'_> {
     }
 }
 
-/// The commits of the last segment that nothing shows as synced, to be read once more.
+/// The commits of the last segment that are not known to be synced, to be read once more.
 pub(super) struct Survivors<'a> {
     location: Location<'a>,
     scanned: &'a Scanned,
-    /// `None` if there are none.
+    /// `None` if there are no such commits.
     reader: Option<SegmentReader>,
 }
 
@@ -197,7 +197,7 @@ impl<'a> Survivors<'a> {
         })
     }
 
-    /// Returns one of them by index, or `None` beyond the last.
+    /// Returns one of the commits by index, or `None` beyond the last.
     pub(super) fn entry(&mut self, index: usize) -> Result<Option<LogEntry>, ReadLogError> {
         let Some(reader) = &mut self.reader else {
             return Ok(None);
@@ -222,9 +222,9 @@ impl<'a> Survivors<'a> {
     }
 }
 
-/// How the last segment ends.
+/// The end of the last segment.
 struct Tail {
-    /// Offset of each of its commits.
+    /// The offset of each commit in it.
     offsets: Vec<u64>,
     synced_version: u64,
     torn_bytes: u64,
@@ -283,7 +283,7 @@ impl<E: std::error::Error + 'static> Walk<'_, E> {
         Ok(reader)
     }
 
-    /// Reads a segment up to the end of its range, where the next one begins (rule 3).
+    /// Reads a segment up to the end of its range, the beginning of the next segment (rule 3).
     fn read_range(&mut self, reader: &mut SegmentReader, end: u64) -> Result<(), OpenLogError<E>> {
         let mut spot = Spot::first(reader);
         while spot.version <= end {
@@ -303,7 +303,7 @@ impl<E: std::error::Error + 'static> Walk<'_, E> {
         Ok(())
     }
 
-    /// Reads the last segment to where it ends, breaks off, or turns out damaged (rule 4).
+    /// Reads the last segment until it ends, breaks off, or proves to be damaged (rule 4).
     fn read_tail(&mut self, reader: &mut SegmentReader) -> Result<Tail, OpenLogError<E>> {
         let mut tail = Tail {
             offsets: Vec::new(),
@@ -361,7 +361,7 @@ impl<E: std::error::Error + 'static> Walk<'_, E> {
             .map_err(self.location.io(spot.segment))
     }
 
-    /// Returns the highest synced version that any valid frame behind a broken one shows, or 0.
+    /// Returns the highest synced version in any valid frame after a broken one, or 0.
     fn synced_version_behind(
         &self,
         reader: &mut SegmentReader,
@@ -403,7 +403,7 @@ impl<E: std::error::Error + 'static> Walk<'_, E> {
         (self.visit)(entry).map_err(OpenLogError::Visitor)
     }
 
-    /// Advances; the commit at the checkpoint's version must be the checkpoint's.
+    /// Advances; the commit at the checkpoint's version must be that of the checkpoint.
     fn reach(&mut self, position: LogPosition) -> Result<(), ReadLogError> {
         if position.version == self.from.version && position.commit_id != self.from.commit_id {
             return Err(ReadLogError::OtherHistory {
@@ -433,7 +433,7 @@ impl<E: std::error::Error + 'static> Walk<'_, E> {
 }
 
 impl Spot {
-    /// Returns the spot of the first frame of a segment.
+    /// Returns the position of the first frame of a segment.
     pub(super) fn first(reader: &SegmentReader) -> Self {
         Self {
             segment: reader.header.name,
@@ -442,7 +442,7 @@ impl Spot {
         }
     }
 
-    /// Returns the spot behind a frame.
+    /// Returns the position after a frame.
     pub(super) fn after(self, frame: &Frame) -> Self {
         Self {
             offset: self.offset + frame.header.frame_bytes() as u64,

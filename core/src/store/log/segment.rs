@@ -21,19 +21,19 @@ use crate::store::cursor::{Cursor, open_file, put_file};
 use crate::store::disk::{Disk, DiskFile, DiskReader, FileId, parent_of, temporary_name};
 use crate::store::own_directory::ReplacedError;
 
-/// Bytes of a segment's header.
+/// The length of a segment's header, bytes.
 pub const SEGMENT_HEADER_BYTES: usize = 8 + 2 + 32 + 8 + 8 + 32 + 32 + 32;
 
 const MAGIC: [u8; 8] = *b"trunklog";
 pub(super) const SUFFIX: &str = ".seg";
-/// Read ahead this much, so that small frames don't cost a system call each.
+/// The bytes that are read ahead, so that small frames do not cost a system call each.
 const READ_BYTES: usize = 256 << 10;
-/// The least that is read ahead.
+/// The minimum of bytes that are read ahead.
 const READ_BYTES_LEAST: usize = 4 << 10;
 
 /// The name of a segment.
 ///
-/// Segments are ordered by epoch, then first version: the order in which they were begun.
+/// Segments are ordered by epoch, then by first version, which is the order in which they were begun.
 ///
 /// ```
 /// use trunkline_core::store::log::SegmentName;
@@ -43,9 +43,9 @@ const READ_BYTES_LEAST: usize = 4 << 10;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SegmentName {
-    /// How often the log had been opened when the segment was begun.
+    /// The number of times that the log had been opened when the segment was begun.
     pub open_epoch: u64,
-    /// The version of its first frame, from 1.
+    /// The version of the first frame, from 1.
     pub first_version: u64,
 }
 
@@ -60,7 +60,7 @@ impl std::fmt::Display for SegmentName {
 }
 
 impl SegmentName {
-    /// Reads a file name; `None` if it is not one that [`Display`](std::fmt::Display) gives.
+    /// Reads a file name; `None` if [`Display`](std::fmt::Display) cannot return it.
     pub fn parse(name: &str) -> Option<Self> {
         let (first_version, open_epoch) = name.strip_suffix(SUFFIX)?.split_once('-')?;
         let parsed = Self {
@@ -70,7 +70,7 @@ impl SegmentName {
         (parsed.first_version > 0 && parsed.to_string() == name).then_some(parsed)
     }
 
-    /// Returns the last version before its first.
+    /// Returns the version before the first one of the segment.
     pub(super) fn version_before(&self) -> u64 {
         self.first_version.saturating_sub(1)
     }
@@ -103,7 +103,7 @@ pub enum HeaderError {
     /// The file is shorter than a header.
     #[error("the file is too short")]
     CutShort,
-    /// It does not begin as a segment does.
+    /// The file begins with other bytes.
     #[error("the file does not begin as a log segment does")]
     Magic,
     /// Written by another format version.
@@ -112,10 +112,10 @@ pub enum HeaderError {
     /// The checksum is wrong.
     #[error("the checksum of its header is wrong")]
     Checksum,
-    /// The header is of another segment than the name says.
+    /// The header belongs to another segment than the name.
     #[error("the header is that of segment {0}; was the file renamed?")]
     Name(SegmentName),
-    /// The header is of another tree.
+    /// The header belongs to another tree.
     #[error("the segment belongs to another tree")]
     Tree,
 }
@@ -125,13 +125,13 @@ pub enum HeaderError {
 pub(super) struct SegmentHeader {
     pub(super) tree_id: Digest,
     pub(super) name: SegmentName,
-    /// Commit id of the version before the first.
+    /// The commit id of the version before the first.
     pub(super) parent: Digest,
     pub(super) salt: Digest,
 }
 
 impl SegmentHeader {
-    /// The header of a segment that continues after `last`.
+    /// Returns the header of a segment that continues after `last`.
     pub(super) fn after(
         last: &LogPosition,
         tree_id: Digest,
@@ -160,8 +160,8 @@ impl SegmentHeader {
         FrameSalt(self.salt)
     }
 
-    /// Integers little-endian: magic `trunklog`, format u16, tree id 32, open epoch u64, first
-    /// version u64, commit id of the version before 32, salt 32, checksum 32 (over all before it).
+    /// Encodes the header. Integers little-endian: magic `trunklog`, format u16, tree id 32, open epoch u64, first
+    /// version u64, commit id of the version before 32, salt 32, checksum 32 (over everything before it).
     pub(super) fn encode(&self) -> Vec<u8> {
         put_file(
             MAGIC,
@@ -197,12 +197,12 @@ fn header_fields(cursor: &mut Cursor<'_>) -> Option<SegmentHeader> {
 /// A segment being read, through a buffer.
 pub(super) struct SegmentReader {
     pub(super) header: SegmentHeader,
-    /// Bytes in the file when it was opened or looked at again, whatever they are.
+    /// The length of the file when it was opened or last looked at, bytes.
     pub(super) length: u64,
     file: Box<dyn DiskReader>,
     buffer: Vec<u8>,
     buffer_offset: u64,
-    /// Bytes that the next read fetches ahead.
+    /// The bytes that the next read fetches ahead.
     ahead_bytes: usize,
 }
 
@@ -245,8 +245,8 @@ impl SegmentReader {
         })
     }
 
-    /// Forgets what was read ahead and looks how long the file is now, for a file that is being written. What comes next
-    /// is probably its end, so little is read ahead at first.
+    /// Forgets the bytes read ahead and looks at the length of the file again, for a file that is being written. The
+    /// next frame is probably the last, so little is read ahead at first.
     pub(super) fn look_again(&mut self) -> io::Result<()> {
         self.length = self.file.length()?;
         self.buffer.clear();
@@ -254,7 +254,7 @@ impl SegmentReader {
         Ok(())
     }
 
-    /// Returns the header of the frame at an offset, whose checksum is not compared.
+    /// Returns the header of the frame at an offset, without comparing its checksum.
     pub(super) fn header_at(&mut self, offset: u64) -> io::Result<Result<FrameHeader, FrameError>> {
         let left = self.length.saturating_sub(offset);
         if left < FRAME_HEADER_BYTES as u64 {
@@ -271,8 +271,8 @@ impl SegmentReader {
         )
     }
 
-    /// Returns the frame at an offset, with a body of its own allocation. Nothing is allocated that the
-    /// file has no bytes for.
+    /// Returns the frame at an offset, with a body in its own allocation. Nothing is allocated beyond the length of the
+    /// file.
     pub(super) fn frame_at(&mut self, offset: u64) -> io::Result<Result<Frame, FrameError>> {
         let salt = self.header.frame_salt();
         let header = match self.header_at(offset)? {
@@ -284,7 +284,7 @@ impl SegmentReader {
         Ok(salt.check(header, Bytes::from(frame)))
     }
 
-    /// Returns the first offset at or after `offset` where the mark of a frame stands.
+    /// Returns the first offset at or after `offset` that has the mark of a frame.
     pub(super) fn find_mark(&mut self, mut offset: u64) -> io::Result<Option<u64>> {
         let mark = self.header.frame_salt().mark();
         while offset.saturating_add(mark.len() as u64) <= self.length {
@@ -329,7 +329,7 @@ impl SegmentReader {
 /// A segment being written.
 pub(super) struct SegmentWriter {
     pub(super) header: SegmentHeader,
-    /// Bytes written so far.
+    /// The bytes written so far.
     pub(super) length: u64,
     file: Box<dyn DiskFile>,
     id: FileId,
@@ -358,7 +358,7 @@ impl SegmentWriter {
         let path = directory.join(header.name.to_string());
         let temporary = temporary_name(&path);
         disk.rename(spare, &temporary)?;
-        // The segment must not come back under its name with anything else in it.
+        // The segment must not appear under its name with any other content.
         disk.sync_directory(directory)?;
         let file = disk.reuse(&temporary, 0)?;
         Self::begin(file, path, header)
@@ -376,7 +376,7 @@ impl SegmentWriter {
         Ok(writer)
     }
 
-    /// Syncs what was written and gives the segment its name, durably.
+    /// Syncs the written bytes and gives the segment its name, durably.
     pub(super) fn publish(&mut self, disk: &dyn Disk) -> io::Result<()> {
         self.sync()?;
         disk.rename(&temporary_name(&self.path), &self.path)?;
@@ -393,7 +393,7 @@ impl SegmentWriter {
         self.file.sync()
     }
 
-    /// Checks that the segment's name still names the file that is written to.
+    /// Checks that the segment's name still refers to the open file.
     pub(super) fn check_name(&self, disk: &dyn Disk) -> io::Result<()> {
         ReplacedError::check(disk, &self.path, self.id)
     }

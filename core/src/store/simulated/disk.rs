@@ -1,5 +1,5 @@
-//! The disk: calls, their faults, handles, and crashes. Not here: the effect of a crash on one file (`file`) and
-//! on names (`names`).
+//! The disk: calls, their faults, handles, and crashes. Not here: the effect of a crash on one file (`file`) and on
+//! names (`names`).
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,7 +12,7 @@ use super::names::{NameChange, Names};
 use super::random::SplitMix64;
 use crate::store::disk::{Disk, DiskFile, DiskReader, FileId, parent_of};
 
-/// Numbers of the two file systems, as identities show them.
+/// The numbers of the two file systems, as in identities.
 const FILES: u64 = 0;
 const DIRECTORIES: u64 = 1;
 
@@ -40,16 +40,16 @@ pub struct SimulatedDisk {
 struct DiskState {
     random: SplitMix64,
     files: BTreeMap<FileNumber, FileState>,
-    /// Names as programs see them.
+    /// The names as programs see them.
     visible: Names,
-    /// Names as they would be if nothing unsynced were kept.
+    /// The names that are durable.
     durable: Names,
-    /// Changes of names since, oldest first.
+    /// The changes of names since the last sync, oldest first.
     unsynced: Vec<NameChange>,
     next_file: FileNumber,
-    /// How often a directory was replaced by a copy; part of its identity.
+    /// The number of times that a directory was replaced by a copy; part of its identity.
     replaced: BTreeMap<PathBuf, u64>,
-    /// Grows at a crash; older handles are void.
+    /// The number of crashes. Handles from before the last crash are void.
     boot: u64,
     powered: bool,
     faults: Vec<Fault>,
@@ -57,7 +57,7 @@ struct DiskState {
 }
 
 impl SimulatedDisk {
-    /// Returns an empty disk. The seed decides what failing calls leave behind.
+    /// Returns an empty disk. The seed decides on the effects of failing calls.
     pub fn new(seed: u64) -> Self {
         let state = DiskState {
             random: SplitMix64(seed),
@@ -82,18 +82,18 @@ impl SimulatedDisk {
         self.lock().faults.push(fault);
     }
 
-    /// Removes all faults that did not occur yet, and lasting ones.
+    /// Removes all pending and lasting faults.
     pub fn clear_faults(&self) {
         self.lock().faults.clear();
     }
 
-    /// Returns how many calls tried to change the disk, failed ones included.
+    /// Returns the number of calls that tried to change the disk, including failed ones.
     pub fn calls(&self) -> u64 {
         self.lock().calls
     }
 
-    /// Loses power, drops or tears what was not synced, and starts again without faults. Open
-    /// handles are void.
+    /// Simulates a power loss: drops or tears unsynced writes, and starts again without faults. Open handles become
+    /// void.
     pub fn crash(&self, seed: u64) {
         let state = &mut *self.lock();
         let random = &mut SplitMix64(seed);
@@ -104,7 +104,7 @@ impl SimulatedDisk {
         state.crash_files(random);
     }
 
-    /// Inverts bits of a stored byte, as silent damage does. Returns `false` if there is no such byte.
+    /// Inverts bits of a stored byte, like silent damage. Returns `false` if there is no such byte.
     pub fn flip(&self, path: &Path, offset: usize, bits: u8) -> bool {
         let state = &mut *self.lock();
         let file = state.visible.files.get(path);
@@ -114,8 +114,8 @@ impl SimulatedDisk {
         byte.map(|byte| *byte ^= bits).is_some()
     }
 
-    /// Puts a copy in the place of a directory, durably, as an operator may do while a program has it open. Open handles
-    /// stay with the files of the old one, which has no name any more.
+    /// Replaces a directory by a copy, durably, as an operator may do while a program has it open. Open handles stay
+    /// with the files of the old one, which no longer has a name.
     pub fn replace_directory(&self, path: &Path) {
         let state = &mut *self.lock();
         let is_inside = |file: &Path| file.starts_with(path);
@@ -169,7 +169,7 @@ impl DiskState {
         Ok(failure)
     }
 
-    /// Begins a call that is atomic. Returns whether it happens, and what it reports.
+    /// Begins an atomic call. Returns whether it takes effect, and its result.
     fn begin_whole(&mut self, call: DiskCall) -> io::Result<(bool, io::Result<()>)> {
         match self.begin(call)? {
             None => Ok((true, Ok(()))),
@@ -188,7 +188,7 @@ impl DiskState {
 
     fn crash_names(&mut self, random: &mut SplitMix64) {
         let changes = std::mem::take(&mut self.unsynced);
-        // Half the time as a journal would keep them (the first few), else each on its own.
+        // Half of the time as a journal would keep them (the first few), otherwise independently.
         let in_order = random.coin();
         let kept = random.below(changes.len() as u64 + 1);
         for (index, change) in changes.iter().enumerate() {
@@ -363,7 +363,7 @@ struct Handle {
     disk: SimulatedDisk,
     id: FileNumber,
     boot: u64,
-    /// Offset of the next write.
+    /// The offset of the next write.
     written: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Faults: which calls fail, and how. Not here: the state after a failed call (`disk`).
+//! Faults: failing calls and their failures. Not here: the state after a failed call (`disk`).
 
 use std::io;
 
@@ -26,7 +26,7 @@ pub enum DiskCall {
     SyncDirectory,
 }
 
-/// How a call fails.
+/// The failure of a call.
 ///
 /// ```
 /// use trunkline_core::store::simulated::Failure;
@@ -34,7 +34,7 @@ pub enum DiskCall {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// An I/O error. The call may have had its effect, in part (an append) or whole, or none.
+    /// An I/O error. The call may have had all, a part (an append) or none of its effect.
     Error,
     /// `StorageFull`; an append is cut short.
     NoSpace,
@@ -43,7 +43,7 @@ pub enum Failure {
     PowerLoss,
 }
 
-/// Which call fails, and how.
+/// A fault: the failing call and its failure.
 ///
 /// ```
 /// use trunkline_core::store::simulated::{DiskCall, Failure, Fault};
@@ -52,13 +52,13 @@ pub enum Failure {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Calls of this kind are counted; `None` counts all that change the disk.
+    /// The kind of calls that are counted; `None` counts all that change the disk.
     pub call: Option<DiskCall>,
-    /// How many of them still succeed.
+    /// The number of such calls that still succeed.
     pub after: u64,
-    /// How it fails.
+    /// The failure of the next one.
     pub failure: Failure,
-    /// Whether all after it fail too.
+    /// True if all later calls fail too.
     pub lasting: bool,
 }
 

@@ -4,16 +4,16 @@ use std::ops::Range;
 
 use super::random::SplitMix64;
 
-/// Bytes that a disk writes at once. A torn write ends at such a border, or anywhere.
+/// The bytes that a disk writes at once. A torn write ends at a multiple of this, or anywhere.
 const SECTOR_BYTES: usize = 512;
 
-/// A file, whatever its names are.
+/// A file, independent of its names.
 pub(super) type FileNumber = u64;
 
 #[derive(Default)]
 pub(super) struct FileState {
     pub(super) content: Vec<u8>,
-    /// Writes that may be lost, in order. Ranges that are not listed are durable.
+    /// The writes that may be lost, in order. Other ranges are durable.
     pub(super) unsynced: Vec<Unsynced>,
 }
 
@@ -21,7 +21,7 @@ pub(super) struct Unsynced {
     range: Range<usize>,
     /// The former bytes; empty if the file ended at the range's start.
     before: Vec<u8>,
-    /// A failed sync had it in hand: no later sync makes it durable.
+    /// True if a failed sync included the write: no later sync makes it durable.
     pub(super) abandoned: bool,
 }
 
@@ -56,8 +56,7 @@ impl FileState {
         });
     }
 
-    /// Makes all writes durable that no failed sync included. From those that one included, removes the parts
-    /// that were overwritten since.
+    /// Makes all writes durable that no failed sync included. Removes the overwritten parts of the others.
     pub(super) fn synced(&mut self) {
         let (abandoned, synced): (Vec<_>, Vec<_>) = std::mem::take(&mut self.unsynced)
             .into_iter()
@@ -69,8 +68,7 @@ impl FileState {
         }
     }
 
-    /// Keeps, tears, holes or drops everything unsynced; the file ends where the last kept byte
-    /// does, or later in zeros.
+    /// Keeps, tears, holes or drops all unsynced writes; the file ends at the last kept byte, or later in zeros.
     pub(super) fn crash(&mut self, random: &mut SplitMix64) {
         let (over, behind): (Vec<_>, Vec<_>) = std::mem::take(&mut self.unsynced)
             .into_iter()
@@ -104,7 +102,7 @@ impl FileState {
 }
 
 impl Unsynced {
-    /// Returns what is left of the write on both sides of a range.
+    /// Returns the parts of the write on both sides of a range.
     fn without(&self, range: &Range<usize>) -> impl Iterator<Item = Self> + use<> {
         let Range { start, end } = self.range;
         let sides = [start..range.start.min(end), range.end.max(start)..end];
@@ -122,8 +120,7 @@ impl Unsynced {
     }
 }
 
-/// Decides the fate of one unsynced write. Lost bytes become what was there before, or zeros; the end
-/// of what was kept.
+/// Decides on one unsynced write. Lost bytes become the former ones, or zeros. Returns the end of the kept bytes.
 fn tear(
     content: &mut [u8],
     range: Range<usize>,
@@ -146,7 +143,7 @@ fn tear(
     (kept_end > start).then_some(kept_end)
 }
 
-/// Keeps each sector or loses it.
+/// Keeps or loses each sector.
 fn hole(
     content: &mut [u8],
     range: Range<usize>,
@@ -167,7 +164,7 @@ fn hole(
     kept_end
 }
 
-/// Makes a part of a write that began at `start` what it was before, or zeros.
+/// Restores the former bytes, or zeros, in a part of a write that began at `start`.
 fn lose(content: &mut [u8], lost: Range<usize>, start: usize, before: &[u8]) {
     match before.get(lost.start - start..lost.end - start) {
         Some(before) => content[lost].copy_from_slice(before),

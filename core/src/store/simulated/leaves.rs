@@ -13,8 +13,8 @@ use crate::store::leaves::{
     apply, ascending, ascending_keys,
 };
 
-/// A leaf store in memory that loses power: an ingestion that no sync followed is kept whole, lost,
-/// or kept in part, entry by entry.
+/// A leaf store in memory that loses power: an unsynced ingestion is kept completely, lost, or kept in part, entry by
+/// entry.
 ///
 /// ```
 /// use trunkline_core::store::leaves::{Leaf, LeafChange, LeafStore};
@@ -32,7 +32,7 @@ pub struct SimulatedLeafStore {
     state: Mutex<LeafState>,
 }
 
-/// Makes what a loss of power leaves of keys independent of what it leaves of leaves.
+/// The seed that makes the effect of a power loss on keys independent of its effect on leaves.
 const KEYS_SEED: u64 = 0x6b65_7973;
 
 #[derive(Default)]
@@ -48,13 +48,12 @@ struct LeafState {
 }
 
 impl SimulatedLeafStore {
-    /// Makes all calls of `ingest` and `sync` fail after `calls` more of them, until
-    /// [`Self::crash`].
+    /// Makes all calls of `ingest` and `sync` fail after `calls` more, until [`Self::crash`].
     pub fn fail_after(&self, calls: u64) {
         self.lock().failing_after = Some(calls);
     }
 
-    /// Loses power and starts again. Snapshots stay as they are: they belong to the past.
+    /// Simulates a power loss and starts again. Snapshots stay unchanged: they belong to the past.
     pub fn crash(&self, seed: u64) {
         let state = &mut *self.lock();
         let random = &mut SplitMix64(seed);
@@ -81,7 +80,7 @@ impl SimulatedLeafStore {
 }
 
 impl LeafState {
-    /// Decides what a loss of power leaves of the index of keys, apart from what it leaves of leaves.
+    /// Decides on the effect of a power loss on the index of keys, independently of the leaves.
     fn crash_keys(&mut self, seed: u64) {
         let random = &mut SplitMix64(seed ^ KEYS_SEED);
         for ingestion in std::mem::take(&mut self.unsynced_keys) {
@@ -124,7 +123,7 @@ impl LeafStore for SimulatedLeafStore {
         let changes = ascending(changes).collect::<Result<Vec<_>, _>>()?;
         let state = &mut *self.lock();
         let begun = state.begin();
-        // A failed ingestion may yet be there after a crash, whole or in part.
+        // A failed ingestion may take effect after a crash, completely or in part.
         let copied =
             |change: &LeafChange<'_>| (change.key_hash, change.leaf.map(|leaf| leaf.owned()));
         state.unsynced.push(changes.iter().map(copied).collect());

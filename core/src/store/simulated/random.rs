@@ -1,6 +1,6 @@
-//! Seeded random numbers that decide what fails.
+//! Seeded random numbers that choose the faults.
 
-/// SplitMix64 (Steele, Lea, Flood 2014): small, and good enough to choose what breaks.
+/// SplitMix64 (Steele, Lea, Flood 2014): small, and good enough to choose faults.
 pub(super) struct SplitMix64(pub(super) u64);
 
 impl SplitMix64 {

@@ -23,7 +23,7 @@ use crate::error::BenchError;
 use crate::workload::{Key, Value};
 
 const PROOF_KIND: &str = "operation in the log";
-/// How many operations of the log are looked through at a time for the keys to prove.
+/// The number of operations of the log that are searched at a time for the keys to prove.
 const SCAN_OPERATIONS: NonZeroU64 = NonZeroU64::new(20_000).unwrap();
 
 type FixedDb = unordered::fixed::Db<Family, Context, Digest, Digest, Sha256, EightCap, Rayon>;
@@ -31,13 +31,13 @@ type VariableDb =
     unordered::variable::Db<Family, Context, Digest, Vec<u8>, Sha256, EightCap, Rayon>;
 type OrderedDb = ordered::fixed::Db<Family, Context, Digest, Digest, Sha256, EightCap, Rayon>;
 
-/// `any::unordered::fixed`.
+/// The form `any::unordered::fixed`.
 pub(in crate::engines) struct Fixed;
 
-/// `any::unordered::variable`.
+/// The form `any::unordered::variable`.
 pub(in crate::engines) struct Variable;
 
-/// `any::ordered::fixed`.
+/// The form `any::ordered::fixed`.
 pub(in crate::engines) struct Ordered;
 
 impl Form for Fixed {
@@ -119,8 +119,8 @@ impl Form for Ordered {
     }
 }
 
-/// Looks for keys in the live part of the log: an unordered form has no public call from a key to the place
-/// of its operation.
+/// Searches for keys in the live part of the log: an unordered form has no public call from a key to the location of
+/// its operation.
 async fn scan<D: Provable<Family, Operation: Logged>>(
     db: &D,
     keys: &[Key],
@@ -160,12 +160,12 @@ async fn prove<D: Provable<Family, Digest = Digest, Operation: Logged>>(
     }))
 }
 
-/// An operation of the log, as far as proofs need it.
+/// An operation of the log, as proofs need it.
 trait Logged: Encode + Clone + Send + 'static {
     fn updated_key(&self) -> Option<Key>;
     fn with_value(&self, value: &Value) -> Self;
 
-    /// Whether the operation says that there is nothing at a key.
+    /// Returns whether the operation says that a key is absent.
     fn spans(&self, _: &Key) -> bool {
         false
     }

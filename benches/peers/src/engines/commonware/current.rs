@@ -23,7 +23,7 @@ use crate::error::BenchError;
 use crate::workload::{Key, Value};
 
 const PROOF_KIND: &str = "latest value";
-/// Of the bitmap.
+/// The size of a chunk of the bitmap, bytes.
 const CHUNK_BYTES: usize = 32;
 
 type CurrentDb =
@@ -31,10 +31,10 @@ type CurrentDb =
 type CurrentOrderedDb =
     ordered::fixed::Db<Family, Context, Digest, Digest, Sha256, EightCap, CHUNK_BYTES, Rayon>;
 
-/// `current::unordered::fixed`.
+/// The form `current::unordered::fixed`.
 pub(in crate::engines) struct Current;
 
-/// `current::ordered::fixed`.
+/// The form `current::ordered::fixed`.
 pub(in crate::engines) struct CurrentOrdered;
 
 fn config(context: &Context) -> current::FixedConfig<EightCap, Rayon> {
@@ -106,7 +106,7 @@ impl Form for CurrentOrdered {
     }
 }
 
-/// That a value is the latest of a key.
+/// The proof that a value is the latest of a key.
 struct Latest {
     proof: OperationProof<Family, Digest, CHUNK_BYTES>,
     root: Digest,
@@ -125,7 +125,7 @@ impl Proof for Latest {
     }
 }
 
-/// That a value is the latest of a key, or that the key has none.
+/// The proof that a value is the latest of a key, or that the key is absent.
 struct InOrder {
     claim: Claim,
     root: Digest,

@@ -45,10 +45,10 @@ const ITEMS_PER_BLOB: NonZeroU64 = NonZeroU64::new(10_000_000).unwrap();
 const BUFFER_BYTES: NonZeroUsize = NonZeroUsize::new(2 << 20).unwrap();
 const INIT_CACHE: NonZeroUsize = NonZeroUsize::new(1 << 18).unwrap();
 
-/// Where the last operations of keys are in the log.
+/// The locations of the last operations of keys in the log.
 type Places = HashMap<Key, Location<Family>>;
 
-/// What the forms differ in.
+/// The differences between the forms.
 pub(super) trait Form: Send + 'static {
     type Db: DbAny<Family, Key = Digest, Value: Stored, Digest = Digest> + 'static;
 
@@ -57,7 +57,7 @@ pub(super) trait Form: Send + 'static {
 
     async fn open(context: Context) -> Result<Self::Db, BenchError>;
 
-    /// Where the operations of keys are, for a form that finds none by itself.
+    /// Returns the locations of the operations of keys, for a form that cannot find them itself.
     async fn places(_: &Self::Db, _: &[Key]) -> Result<Places, BenchError> {
         Ok(Places::new())
     }
@@ -66,7 +66,7 @@ pub(super) trait Form: Send + 'static {
     -> Result<Box<dyn Proof>, BenchError>;
 }
 
-/// A value as a form keeps it.
+/// A value in the representation of a form.
 pub(super) trait Stored: Send + Sync + Sized {
     fn of(value: &Value) -> Self;
     fn value(self) -> Option<Value>;
@@ -104,7 +104,7 @@ fn cores() -> NonZeroUsize {
 fn config<J>(context: &Context, cache: CacheRef, journal: J) -> Config<EightCap, J, Rayon> {
     Config {
         merkle_config: MerkleConfig {
-            // A journal adds suffixes to its partition's name; `nodes-metadata` would meet itself.
+            // A journal adds suffixes to the name of its partition; `nodes-metadata` would collide with itself.
             journal_partition: "nodes".to_owned(),
             metadata_partition: "pinned".to_owned(),
             items_per_blob: ITEMS_PER_BLOB,
@@ -133,8 +133,8 @@ fn fixed_config(context: &Context) -> Config<EightCap, fixed::Config, Rayon> {
     config(context, cache, journal)
 }
 
-/// Inside its own runtime, the body on a thread of its own: there, waiting for a future that is ready
-/// costs nothing, and tokio's budget for tasks does not apply.
+/// Runs `body` inside the engine's own runtime, on a thread of its own: there, waiting for a ready future costs
+/// nothing, and tokio's budget for tasks does not apply.
 pub(super) fn with_form<F: Form, T: Send>(
     job: &Job,
     directory: &Path,
@@ -162,10 +162,10 @@ pub(super) fn with_form<F: Form, T: Send>(
 }
 
 struct Commonware<F: Form> {
-    /// Taken while a batch is applied; gone after a failure.
+    /// The database; taken while a batch is applied, and lost after a failure.
     db: Option<F::Db>,
     in_flight: usize,
-    /// Of the keys to prove.
+    /// The locations of the keys to prove.
     places: Places,
 }
 
@@ -227,7 +227,7 @@ impl<F: Form> Peer for Commonware<F> {
         block_on(F::prove(self.db()?, &self.places, key))
     }
 
-    /// The whole of it is synced: `commit` leaves the Merkle nodes to be computed again at opening.
+    /// Everything is synced: `commit` leaves the Merkle nodes to be recomputed when the database is opened.
     fn close(self: Box<Self>) -> Result<(), BenchError> {
         let db = self.db.ok_or_else(Self::gone)?;
         block_on(db.sync()).map_err(BenchError::at("sync"))?;
