@@ -1,7 +1,8 @@
-//! Restoring after opening: a thread that brings the leaves of a tree without a memory budget back, slot by slot.
+//! Restoring after opening: a thread that restores the leaves of a tree without a memory budget, slot by slot.
 //!
-//! Opening reads page digests alone. Until a slot is back, reads of its keys look into the leaf store, and the tree stage
-//! restores the pages that a group touches. Commits do not wait: a slot is locked only while its parts are put together.
+//! Opening reads only page digests. Until a slot is restored, reads of its keys look into the leaf store, and the tree
+//! stage restores the pages that a group touches. Commits do not wait: a slot is locked only while its parts are
+//! joined.
 
 use std::sync::mpsc::{Receiver, TryRecvError};
 
@@ -13,7 +14,7 @@ use crate::runtime::priority;
 use crate::runtime::wait::yield_point;
 use crate::state::cold_leaves::{self, ScanError};
 
-/// Works until all slots are back, the engine has failed, or the sender of `stop` is gone.
+/// Works until all slots are restored, the engine has failed, or the sender of `stop` is gone.
 pub fn run(mut restorer: SlotRestorer, context: &StageContext, stop: &Receiver<()>) {
     priority::lower(context.config().checkpoint.nice);
     while context.health.check().is_ok() && stop.try_recv() == Err(TryRecvError::Empty) {
@@ -26,7 +27,7 @@ pub fn run(mut restorer: SlotRestorer, context: &StageContext, stop: &Receiver<(
     }
 }
 
-/// Brings the next slot back. Returns whether there was one.
+/// Restores the next slot. Returns whether there was one.
 fn restore_next(
     restorer: &mut SlotRestorer,
     context: &StageContext,
@@ -35,7 +36,7 @@ fn restore_next(
         return Ok(false);
     };
     let state = &context.state;
-    // In this order: the view that leaves come from covers every version that is covered when they come back.
+    // In this order, the view from which leaves come covers every version that is covered when they are restored.
     let (covered, view) = (state.versions.covered(), state.values.store());
     let leaves = view.leaves().map_err(failed)?;
     let found = cold_leaves::scan(&state.params, &*leaves, range, covered);
@@ -44,7 +45,7 @@ fn restore_next(
         error => failed(error),
     })?;
     yield_point();
-    // A slot whose directory was resized meanwhile has its turn again.
+    // A slot whose directory was resized in the meantime is tried again.
     restorer.restore(&found).map_err(failed)?;
     Ok(true)
 }

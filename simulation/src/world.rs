@@ -25,15 +25,15 @@ use crate::scheduler::{Simulation, WORLD};
 use crate::truth::Truth;
 use crate::{Counts, ensure};
 
-/// How often, and at which interval, it is looked whether the tasks of an engine have ended.
+/// The number of times, and the interval, at which the end of an engine's tasks is checked.
 const LOOKS_MAX: u32 = 10_000;
 const LOOK_INTERVAL: Duration = Duration::from_millis(1);
 
-/// How much later than its interval a sync may come: for turns of other tasks, and for syncs before it.
+/// The allowed delay of a sync after its interval: for turns of other tasks, and for earlier syncs.
 const SYNC_SLACK: Duration = Duration::from_millis(100);
 const SYNCS_SLACK: u32 = 20;
 
-/// What the tasks of a world share.
+/// The state that the tasks of a world share.
 pub(crate) struct World {
     pub(crate) plan: Plan,
     pub(crate) simulation: Rc<Simulation>,
@@ -42,31 +42,31 @@ pub(crate) struct World {
     pub(crate) counts: RefCell<Counts>,
 }
 
-/// An engine and what is known of it.
+/// An engine with the known facts about it.
 pub(crate) struct Life {
     pub(crate) world: Rc<World>,
     pub(crate) engine: Engine,
     pub(crate) power: Arc<Power>,
-    /// Whether a fault was planned, so that the engine may fail.
+    /// True if a fault was planned, so that the engine may fail.
     pub(crate) may_fail: bool,
     pub(crate) may_panic: bool,
-    /// The version that was there after opening.
+    /// The version after opening.
     pub(crate) opened_at: u64,
     /// The smallest limits that were in force.
     pub(crate) limits: RefCell<Limits>,
-    /// Receipts that were kept.
+    /// The receipts that were kept.
     pub(crate) receipts: RefCell<Vec<Receipt>>,
-    /// Whether somebody shuts the engine down.
+    /// True if a task shuts the engine down.
     pub(crate) is_closing: Cell<bool>,
 }
 
-/// An engine that was opened.
+/// An opened engine.
 struct Opened<'a> {
     engine: Engine,
     power: Arc<Power>,
-    /// Faults that may still come.
+    /// The faults that may still occur.
     faults: &'a [Planned],
-    /// Whether power was lost since the engine before it ended.
+    /// True if power was lost since the engine before it ended.
     lost_power: bool,
 }
 
@@ -95,7 +95,7 @@ impl World {
         for round in &self.plan.rounds {
             lost_power = self.round(round, lost_power);
         }
-        // Whatever happened, the next engine opens, and works.
+        // In any case, the next engine opens and works.
         let engine = self.open(Opening::Blocking, &[], &Power::on(0));
         let engine = engine.unwrap_or_else(unopened);
         self.reopened(&engine, lost_power);
@@ -125,7 +125,7 @@ impl World {
         self.end_process(round.loses_power, random.random())
     }
 
-    /// Opens an engine. Attempts with faults may fail; the one behind them has none.
+    /// Opens an engine. Attempts with faults may fail; the last attempt has none.
     fn open_somehow<'a>(
         &self,
         round: &'a Round,
@@ -244,7 +244,7 @@ impl World {
         self.simulation.fail_spawn_after(None);
         let machine = &self.machine;
         machine.disk.clear_faults();
-        // A leaf store that failed must be opened again, which loses what it had not synced.
+        // A leaf store that failed must be opened again, which loses its unsynced changes.
         machine.leaves.crash(seed);
         machine.past.crash(seed);
         if loses_power {
@@ -256,7 +256,7 @@ impl World {
         loses_power
     }
 
-    /// Checks what a reopened engine shows. Returns its version.
+    /// Checks the state of a reopened engine. Returns its version.
     fn reopened(&self, engine: &Engine, lost_power: bool) -> u64 {
         let snapshot = engine.snapshot();
         self.simulation
@@ -272,7 +272,7 @@ impl World {
         snapshot.version()
     }
 
-    /// Adds what the engine says of itself.
+    /// Adds the engine's own counts.
     fn count(&self, life: &Life) {
         let (metrics, counts) = (life.engine.metrics(), &mut *self.counts.borrow_mut());
         counts.engines_failed += u64::from(metrics.failed);
@@ -319,7 +319,7 @@ fn panics(faults: &[Planned]) -> bool {
     })
 }
 
-/// Returns whether the message of a panic is that of a planned one.
+/// Returns whether a panic has the message of a planned one.
 fn asked_for(message: &str) -> bool {
     message == "a panic that a test asked for"
 }
@@ -379,7 +379,7 @@ impl Life {
         self.end();
     }
 
-    /// Drops the last handle, which ends the engine if nobody did before, and checks all receipts.
+    /// Drops the last handle, which ends the engine if it has not ended before, and checks all receipts.
     fn end(self: Rc<Self>) {
         let world = self.world.clone();
         let Some(life) = Rc::into_inner(self) else {
@@ -400,7 +400,7 @@ impl Life {
             let _ = receipt.root_ready_blocking();
             match (receipt.durable_blocking(), receipt.durable_blocking()) {
                 (Ok(durable), Ok(again)) => {
-                    // A repeat may be told before the first is.
+                    // A repeat may be reported before the first submission is.
                     ensure!(
                         lost.is_none_or(|lost| lost == sequence),
                         "submission {sequence} is durable, an earlier one is lost"
@@ -430,7 +430,7 @@ impl Life {
         }
     }
 
-    /// Notes a failure of the engine, if it may have failed.
+    /// Records a failure of the engine, if it may have failed.
     pub(crate) fn check_failure(&self, failure: &EngineFailure) {
         let closing = matches!(failure, EngineFailure::Closed);
         if closing {
@@ -459,8 +459,8 @@ impl Life {
         );
     }
 
-    /// In durability mode `interval`, notes that what was acknowledged an interval ago is synced by now. The interval may
-    /// be longer by the time that the disk takes.
+    /// In durability mode `interval`, records that everything acknowledged an interval ago is synced by now. The
+    /// interval may be longer by the time that the disk takes.
     fn check_interval(&self) {
         let (world, plan) = (&self.world, &self.world.plan);
         if plan.config.durability.mode == DurabilityMode::Interval
@@ -488,7 +488,7 @@ impl Life {
         }
     }
 
-    /// Checks that the latest state, the newest durable version and the model agree when nothing is under way.
+    /// Checks that the latest state, the newest durable version and the model agree when nothing is in progress.
     fn check_at_rest(&self) {
         if self.engine.drain_blocking().is_err() {
             return;

@@ -15,8 +15,8 @@ use crate::error::{OpenError, ReplayError};
 use crate::open::pages::read;
 use crate::open::replay::check_state;
 
-/// Checks the file of page digests, if there is one. Of another version than that of the checkpoint it means nothing.
-/// `leaves` are those of the checkpoint, if they were found sound.
+/// Checks the file of page digests, if there is one. A file of another version than the checkpoint has no meaning.
+/// `leaves` are those of the checkpoint, if they were found valid.
 pub(super) fn examine(
     disk: &dyn Disk,
     directory: &Path,
@@ -35,7 +35,7 @@ pub(super) fn examine(
     }
     let cold = match read(file, directory) {
         Ok(Ok(cold)) => cold,
-        // Another build, which cut the pages in another way, has written it.
+        // Another build has written it, which divided the pages differently.
         Ok(Err(_)) => return Ok(()),
         Err(error) => return add(directory, error, report),
     };

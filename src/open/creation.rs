@@ -1,8 +1,8 @@
-//! Creating a tree, so that it can be told from one that has lost a part.
+//! Creating a tree such that an unfinished one can be distinguished from one that has lost a part.
 //!
 //! The tree file is written last: after the first segment of the log and the checkpoint manifest of version 0. A
-//! directory with a tree file therefore has both, or they were lost. Without a tree file, it may contain what an
-//! interrupted creation leaves and nothing else; no version has been written then.
+//! directory with a tree file therefore has both, or they were lost. Without a tree file, it may contain only the
+//! remains of an interrupted creation; no version has been written then.
 
 use std::io;
 use std::path::Path;
@@ -27,15 +27,15 @@ use trunkline_core::store::tree_file;
 use super::kzg_tables::TABLES_FILE;
 use crate::error::OpenError;
 
-/// Start of the names of all directories that are made of the leaf store.
+/// The beginning of the names of all directories that are derived from the leaf store.
 const LEAVES_PREFIX: &str = "LEAVES-";
-/// Start of the names of copies of the leaf store.
+/// The beginning of the names of copies of the leaf store.
 pub(crate) const COPY_PREFIX: &str = "LEAVES-COPY-";
-/// Name of a leaf store that a repair builds.
+/// The name of a leaf store that a repair builds.
 pub(crate) const REBUILT_LEAVES: &str = "LEAVES-REBUILT";
-/// Ends the names of what a repair replaced, before a number.
+/// The end of the names of parts that a repair replaced, before a number.
 pub(crate) const DAMAGED_SUFFIX: &str = "-DAMAGED-";
-/// Name of a leaf store that a repair replaced, before [`DAMAGED_SUFFIX`].
+/// The name of a leaf store that a repair replaced, before [`DAMAGED_SUFFIX`].
 #[cfg(feature = "fjall")]
 pub(crate) const DAMAGED_LEAVES: &str = "LEAVES";
 
@@ -69,18 +69,18 @@ const FIRST_SEGMENT: SegmentName = SegmentName {
     first_version: 1,
 };
 
-/// What was found in a directory without a tree file.
+/// The content of a directory without a tree file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Remains {
-    /// Nothing, or what an interrupted creation leaves.
+    /// Nothing, or the remains of an interrupted creation.
     Unfinished,
-    /// Files that are not of a tree.
+    /// Files that do not belong to a tree.
     Foreign,
     /// A tree without its tree file.
     Tree,
 }
 
-/// Returns what the names in a directory without a tree file show.
+/// Classifies the names in a directory without a tree file.
 pub(super) fn by_names(names: &[String], log_names: &[String]) -> Remains {
     let is_late = |name: &String| {
         LATE_PARTS.iter().any(|part| name.starts_with(part)) || name.starts_with(LEAVES_PREFIX)
@@ -100,7 +100,7 @@ pub(super) fn by_names(names: &[String], log_names: &[String]) -> Remains {
     }
 }
 
-/// Returns what is in a directory without a tree file.
+/// Classifies the content of a directory without a tree file.
 pub(super) fn remains(disk: &dyn Disk, directory: &Path) -> Result<Remains, OpenError> {
     let log = directory.join(LOG_DIRECTORY);
     let names = list(disk, directory).map_err(unusable(directory))?;
@@ -117,7 +117,7 @@ pub(super) fn remains(disk: &dyn Disk, directory: &Path) -> Result<Remains, Open
     })
 }
 
-/// Removes what an interrupted creation may have left of the log. The rest is written over.
+/// Removes the remains of an interrupted creation in the log. The rest is overwritten.
 pub(super) fn clear(disk: &dyn Disk, directory: &Path) -> Result<(), OpenError> {
     let log = directory.join(LOG_DIRECTORY);
     let names = list(disk, &log).map_err(unusable(&log))?;

@@ -43,13 +43,13 @@ pub(super) fn open(
 }
 
 impl FoundPages {
-    /// Returns the file with the record of its version, if that is the record that it names.
+    /// Returns the file with the record of its version, if the record matches the file.
     pub(super) fn of(file: PagesFile, record: CommitRecord) -> Option<Self> {
         (PagesOf::of(&record) == *file.of()).then_some(Self { file, record })
     }
 
-    /// Builds the tree of the file, and reads the pages again that may have changed since. Returns `None` if this build
-    /// cuts the pages in another way.
+    /// Builds the tree of the file, and reads pages again that may have changed since. Returns `None` if this build
+    /// divides pages differently.
     pub(crate) fn build(
         self,
         disk: &dyn Disk,
@@ -102,7 +102,7 @@ struct Pages<'a> {
     cold: ColdTree,
     params: &'a TreeParams,
     leaves: &'a dyn LeafSnapshot,
-    /// The versions whose changes the leaf store may have, and the digests have not.
+    /// The versions whose changes the leaf store may have, but the digests do not.
     changed: std::ops::RangeInclusive<u64>,
 }
 

@@ -1,7 +1,7 @@
 //! Reading a directory without an engine, and without changing its tree.
 //!
-//! The log is read as it is when an engine is opened, and the leaf store from a copy (`leaf_copy`). A shared lock keeps
-//! engines out meanwhile.
+//! The log is read as when an engine is opened, and the leaf store from a copy (`leaf_copy`). Meanwhile a shared lock
+//! keeps engines out.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ use super::{kzg_tables, leaf_store};
 use crate::error::{OpenError, SnapshotError};
 use crate::snapshot::{KeptVersion, Snapshot, kept_versions};
 
-/// What a directory contains. Returned by [`ReadOnly::inspect`].
+/// The content of a directory. Returned by [`ReadOnly::inspect`].
 ///
 /// ```
 /// # let directory = tempfile::tempdir()?;
@@ -53,13 +53,13 @@ pub struct Inspection {
     pub root: Root,
     /// The record of the last commit.
     pub record: CommitRecord,
-    /// Number of keys that have a value.
+    /// The number of keys that have a value.
     pub key_count: u64,
     /// The version that the last checkpoint covers.
     pub checkpoint_version: u64,
     /// The version of a checkpoint that was begun and not completed.
     pub checkpoint_intent: Option<u64>,
-    /// What was found in the log.
+    /// The result of reading the log.
     pub survey: Survey,
 }
 
@@ -144,11 +144,11 @@ impl ReadOnly {
         check_kept(last, &marker, newest)?;
         let key_order = key_order_file::read(&disk, directory, &params.tree_id())?;
         let (leaves, past) = open_leaves(directory, &marker, &lock, key_order)?;
-        // At another version than the last, what is archived cannot be compared with the commit ids.
+        // At a version other than the last, archived versions cannot be compared with the commit ids.
         let past = past.filter(|_| version.is_none());
         let mut config = Config::in_directory(directory);
         config.store.key_order = key_order;
-        // How many the engine of the directory remembers is not known.
+        // The number that the engine of the directory remembers is not known.
         config.submit.idempotency_keys_max = KEYED_SUBMISSIONS_MAX;
         kzg_tables::read(&kzg_tables::path(&config));
         let cold = match pages {
@@ -178,7 +178,7 @@ impl ReadOnly {
         })
     }
 
-    /// Returns what was read.
+    /// Returns the state that was read.
     pub(crate) fn state(&self) -> &State {
         &self.state
     }
@@ -216,8 +216,8 @@ impl ReadOnly {
         kept_versions(&self.state, from, count_max)
     }
 
-    /// Returns the submissions with idempotency keys up to the version that was opened, as far as the directory has them: what
-    /// an engine may remember.
+    /// Returns the submissions with idempotency keys up to the opened version, as far as the directory has them: those
+    /// that an engine may remember.
     pub fn idempotency_keys(&self) -> &[KeyedSubmission] {
         &self.keyed
     }
@@ -241,7 +241,7 @@ impl ReadOnly {
         self.snapshot().prove_consistency(older_version)
     }
 
-    /// Returns what the directory contains.
+    /// Returns the content of the directory.
     pub fn inspect(&self) -> Inspection {
         let snapshot = self.snapshot();
         Inspection {
@@ -288,8 +288,8 @@ pub(crate) fn no_tree(disk: &OsDisk, directory: &Path) -> OpenError {
 /// Leaves that are only read, and the archived versions.
 pub(crate) type ReadStores = (Arc<dyn LeafSnapshot>, Option<Arc<dyn PastStore>>);
 
-/// Returns the leaves in a directory, without changing them. Before the first checkpoint there are none: the log has
-/// everything then.
+/// Returns the leaves in a directory, without changing them. Before the first checkpoint there are none: then the log
+/// has everything.
 pub(crate) fn open_leaves(
     directory: &Path,
     marker: &CheckpointManifest,

@@ -1,4 +1,4 @@
-//! Step 1 of opening: everything in the directory but the leaves is read and checked.
+//! Step 1 of opening: everything in the directory except the leaves is read and checked.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use super::creation::missing;
 use super::pages::{self, FoundPages};
 use crate::error::{OpenError, ReplayError};
 
-/// What was found in a directory, without its leaves and the content of its log.
+/// The content of a directory, without its leaves and the entries of its log.
 pub(crate) struct Found {
     pub(crate) marker: CheckpointManifest,
     pub(crate) history: History,
@@ -28,7 +28,7 @@ pub(crate) struct Found {
     pub(crate) pages: Option<FoundPages>,
 }
 
-/// Returns what a tree has that is to be created.
+/// Returns the content for a tree that is about to be created.
 pub(crate) fn nothing(params: &TreeParams) -> Found {
     let marker = CheckpointManifest::genesis(params.tree_id());
     Found {
@@ -69,7 +69,7 @@ fn read_marker(disk: &dyn Disk, directory: &Path) -> Result<CheckpointManifest, 
 }
 
 /// Reads the log without replaying it, so that damage is reported before step 2 opens the leaf store, which writes.
-/// Returns its last version, and the record of one that may be asked for: that of the checkpoint, or a later one.
+/// Returns its last version, and the record of a requested one: that of the checkpoint, or a later one.
 fn check_log(
     disk: &dyn Disk,
     directory: &Path,

@@ -1,18 +1,17 @@
-//! The few file operations that the stores need, so that a simulated disk can stand in.
+//! The few file operations that the stores need, so that a simulated disk can replace the real one.
 //!
-//! Not here: truncation, and writing anywhere but at the end of the last write. A file is created, or an
-//! unused one is reused; then it is appended to, synced, perhaps renamed, and finally removed.
+//! Not here: truncation, and writing anywhere but at the end of the last write. A file is created, or an unused one is
+//! reused; then it is appended to, synced, perhaps renamed, and finally removed.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// A file system, as far as the stores use one.
+/// The operations of a file system that the stores use.
 ///
-/// Rules of durability: the content of a file after [`DiskFile::sync`]; that a file exists under
-/// its name (or no longer does) after [`Disk::sync_directory`] of its directory. Before that a
-/// crash may keep it, lose it, or tear it.
+/// Rules of durability: the content of a file after [`DiskFile::sync`]; that a file exists under its name (or no longer
+/// does) after [`Disk::sync_directory`] of its directory. Before that a crash may keep it, lose it, or tear it.
 ///
 /// ```
 /// use std::path::Path;
@@ -26,31 +25,31 @@ use std::path::{Path, PathBuf};
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub trait Disk: Send + Sync + 'static {
-    /// Creates a directory whose parent exists; not an error if it is there already.
+    /// Creates a directory whose parent exists; not an error if it already exists.
     fn create_directory(&self, path: &Path) -> io::Result<()>;
     /// Creates an empty file to append to; `AlreadyExists` if the name is taken.
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
-    /// Opens a file of which only the first `kept_bytes` are still needed, to overwrite it from there on; `UnexpectedEof` if it is shorter. What it held stays where nothing is written;
-    /// after a crash, also where what was written was not synced.
+    /// Opens a file of which only the first `kept_bytes` are still needed, to overwrite the rest; `UnexpectedEof` if it
+    /// is shorter. Old content stays where nothing is written; after a crash, also where new content was not synced.
     ///
-    /// Blocks that are there already make syncing cheaper: the file system changes no metadata.
+    /// Existing blocks make syncing cheaper: the file system changes no metadata.
     fn reuse(&self, path: &Path, kept_bytes: u64) -> io::Result<Box<dyn DiskFile>>;
     /// Opens a file to read.
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskReader>>;
     /// Returns the names in a directory, in ascending order.
     fn list(&self, directory: &Path) -> io::Result<Vec<String>>;
-    /// Renames a file, replacing what has the new name: at every moment, and after a crash, the
-    /// new name means either the old file or the new one.
+    /// Renames a file, replacing an existing one: at every moment, and after a crash, the new name refers to either the
+    /// old file or the new one.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes the names in a directory durable.
     fn sync_directory(&self, directory: &Path) -> io::Result<()>;
-    /// Returns which file or directory has a name now.
+    /// Returns the identity of the file or directory that has a name now.
     fn identity(&self, path: &Path) -> io::Result<FileId>;
 }
 
-/// The identity of a file or directory, whatever its names are. Another file may get the same one once this file is
+/// The identity of a file or directory, independent of its names. Another file may get the same one once this file is
 /// removed and all its handles are closed. Never stored: a copy of a file is another file.
 ///
 /// ```
@@ -103,12 +102,12 @@ impl From<&fs::Metadata> for FileId {
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub trait DiskFile: Send {
-    /// Writes all the bytes behind those written before. After an error an unknown prefix of them may have been appended.
+    /// Appends all the bytes to those written before. After an error an unknown prefix of them may have been appended.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
-    /// Makes everything appended so far durable. After an error the fate of what was appended
-    /// since the last success is unknown *for good*: a later success says nothing about it.
+    /// Makes everything appended so far durable. After an error it is unknown *forever* whether the bytes appended
+    /// since the last success are durable: a later success says nothing about them.
     fn sync(&mut self) -> io::Result<()>;
-    /// Returns which file this is.
+    /// Returns the identity of the file.
     fn identity(&self) -> io::Result<FileId>;
 }
 
@@ -234,7 +233,7 @@ impl DiskReader for OsReader {
     }
 }
 
-/// Reads a whole small file; `InvalidData` if it is longer than `bytes_max`.
+/// Reads a small file completely; `InvalidData` if it is longer than `bytes_max`.
 pub fn read_file(disk: &dyn Disk, path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
     let mut reader = disk.open(path)?;
     let length = reader.length()?;
@@ -278,12 +277,12 @@ pub enum ReadFileError<E: std::error::Error + 'static> {
     Content {
         /// The file.
         path: PathBuf,
-        /// The fault in it.
+        /// The error in the content.
         source: E,
     },
 }
 
-/// Returns `None` for a small file that is not there.
+/// Returns `None` for a missing small file.
 ///
 /// ```
 /// use std::path::Path;
@@ -320,8 +319,8 @@ pub(super) fn read_bounded<T, E: std::error::Error + 'static>(
     decoded.map_err(|source| ReadFileError::Content { path, source })
 }
 
-/// Replaces (or creates) a small file at once: written as `<name>.tmp`, synced, renamed
-/// over it, and the directory synced. A crash leaves the old content or the new.
+/// Replaces (or creates) a small file atomically: written as `<name>.tmp`, synced, renamed over it, and the directory
+/// synced. A crash leaves the old content or the new.
 pub fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
     replace_file_in_parts(disk, path, |file| file.append(bytes))
 }
@@ -336,7 +335,7 @@ pub(super) fn replace_file_in_parts(
     put_prepared(disk, path)
 }
 
-/// Writes and syncs a file that does not have its name yet. Another one that was prepared for the name is lost.
+/// Writes and syncs a file that does not have its name yet. Another file that was prepared for the name is lost.
 pub(super) fn prepare_file(
     disk: &dyn Disk,
     path: &Path,
@@ -354,7 +353,7 @@ pub(super) fn prepare_file(
     file.sync()
 }
 
-/// Gives a file that was prepared its name, durably.
+/// Gives its name to a prepared file, durably.
 pub(super) fn put_prepared(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     disk.rename(&temporary_name(path), path)?;
     disk.sync_directory(parent_of(path))
@@ -372,5 +371,5 @@ pub(super) fn parent_of(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new(""))
 }
 
-/// Ends the names of files that are not in use yet.
+/// The end of the names of files that are not in use yet.
 pub(super) const TEMPORARY_SUFFIX: &str = ".tmp";

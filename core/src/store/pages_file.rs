@@ -1,9 +1,9 @@
-//! The `PAGES` file: the digests of all pages of a tree at a checkpoint, from which the tree is opened without its leaves.
+//! The `PAGES` file: the digests of all pages of a tree at a checkpoint, from which the tree is opened without its
+//! leaves.
 //!
-//! A page is the subtree of a few dozen leaves below one prefix. The file is written part by part and read part by part,
-//! slot after slot. It is derived from the leaves: where it is missing or of another version, they are read instead. What
-//! is read from it must fold to the state digest that a commit record has. Not here: which pages a tree has, and folding
-//! them (`tree`).
+//! A page is the subtree of a few dozen leaves below one prefix. The file is written and read in parts, slot by slot.
+//! It is derived from the leaves: if it is missing or of another version, they are read instead. Its content must fold
+//! to the state digest of a commit record. Not here: the pages of a tree, and folding them (`tree`).
 
 use std::io::{self, BufReader, Read};
 use std::path::Path;
@@ -21,14 +21,14 @@ pub const PAGES_FILE: &str = "PAGES";
 const MAGIC: [u8; 8] = *b"trunkpgs";
 const HEADER_BYTES: u64 = 8 + 2 + 32 + 8 + 32;
 const CHECKSUM_BYTES: u64 = 32;
-/// A page that fills several places is at this level or below.
+/// The minimum level of a page that fills several places.
 const WIDE_LEVEL_MIN: u8 = 7;
-/// A directory has no more places than its slot has leaves, and these.
+/// The places that a directory may have in addition to the number of its slot's leaves.
 const EMPTY_PLACES_MAX: u64 = 128;
-/// Bytes that are read or written at once.
+/// The bytes that are read or written at once.
 const PART_BYTES: usize = 256 << 10;
 
-/// A page: how many leaves it has, and their digest.
+/// A page: the number of its leaves, and their digest.
 ///
 /// ```
 /// use trunkline_core::store::pages_file::StoredPage;
@@ -36,9 +36,10 @@ const PART_BYTES: usize = 256 << 10;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StoredPage {
-    /// Binary levels by which it is above the pages of its directory: it fills two to the power of this places.
+    /// The number of binary levels by which it is above the pages of its directory: it fills two to the power of this
+    /// places.
     pub levels_above: u8,
-    /// Its leaves.
+    /// The number of its leaves.
     pub leaves: u32,
     /// The digest of its subtree; zero if it is empty.
     pub digest: Digest,
@@ -62,12 +63,12 @@ pub struct SlotPages {
 }
 
 impl SlotPages {
-    /// Returns how many leaves the pages have.
+    /// Returns the number of leaves of the pages.
     pub fn leaves(&self) -> u64 {
         self.pages.iter().map(|page| u64::from(page.leaves)).sum()
     }
 
-    /// Returns whether the pages can be stored: a directory with far more places than leaves cannot, so that a reader
+    /// Returns whether the pages can be stored. A directory with far more places than leaves cannot, so that a reader
     /// takes no more memory than the leaves would need. (A directory is that sparse only until it is halved.)
     pub fn can_be_stored(&self) -> bool {
         1 << self.level <= EMPTY_PLACES_MAX + self.leaves()
@@ -84,7 +85,7 @@ impl SlotPages {
         }
     }
 
-    /// Reads what [`Self::put`] gave; `InvalidData` for anything else.
+    /// Reads the result of [`Self::put`]; `InvalidData` for anything else.
     fn read(bytes: &mut impl Read) -> io::Result<Self> {
         let [bits, level] = array(bytes)?;
         if u32::from(bits) > PATH_BITS - ROOT_BITS || level > bits {
@@ -154,7 +155,7 @@ fn read_varint(bytes: &mut impl Read) -> io::Result<u32> {
     Err(invalid())
 }
 
-/// The state whose pages a file has.
+/// The state whose pages a file contains.
 ///
 /// ```
 /// use trunkline_core::{record::CommitRecord, store::pages_file::PagesOf};
@@ -209,7 +210,7 @@ impl PagesOf {
     }
 }
 
-/// The reason why a file does not tell the pages of a tree.
+/// The reason why a file of page digests cannot be used.
 ///
 /// ```
 /// use trunkline_core::store::pages_file::{PagesFileError, decode};
@@ -218,15 +219,15 @@ impl PagesOf {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PagesFileError {
     /// The file begins with other bytes.
-    #[error("this is no file of page digests; remove it: opening reads the leaves then")]
+    #[error("this is not a file of page digests; remove it, and opening reads the leaves")]
     Magic,
     /// Written by another format version.
     #[error(
-        "its format is {0}; this build reads format {FORMAT}: use a build that reads it, or remove the file: opening reads the leaves then"
+        "its format is {0}; this build reads format {FORMAT}: use a build that reads it, or remove the file, and opening reads the leaves"
     )]
     Format(u16),
-    /// Wrong length or checksum, or pages that do not fill a slot.
-    #[error("it is damaged; remove it: opening reads the leaves then")]
+    /// The length or checksum is wrong, or the pages do not fill a slot.
+    #[error("it is damaged; remove it, and opening reads the leaves")]
     Damaged,
 }
 
@@ -316,7 +317,7 @@ impl<'a> PagesWriter<'a> {
     }
 }
 
-/// The file of a directory, whose checksum is right.
+/// The file of a directory, with a correct checksum.
 pub struct PagesFile {
     of: PagesOf,
     bytes: u64,
@@ -341,7 +342,7 @@ impl Read for Fields {
 }
 
 impl Fields {
-    /// Reads everything once, and returns whether the checksum behind it is right.
+    /// Reads everything once, and returns whether the checksum is correct.
     fn are_sound(&mut self) -> io::Result<bool> {
         let mut hasher = blake3::Hasher::new_keyed(FRAME.key());
         let mut part = vec![0; PART_BYTES];
@@ -409,7 +410,7 @@ impl PagesFile {
         Ok(Ok(Self { of, bytes, fields }))
     }
 
-    /// Returns the state whose pages these are.
+    /// Returns the state of the pages.
     pub fn of(&self) -> &PagesOf {
         &self.of
     }
@@ -444,7 +445,7 @@ impl PagesFile {
     }
 }
 
-/// Returns the error of a file whose checksum was right.
+/// Returns the error of a file whose checksum was correct.
 fn unreadable(path: &Path, source: io::Error) -> ReadFileError<PagesFileError> {
     let path = path.to_owned();
     match source.kind() {
@@ -469,7 +470,7 @@ pub fn encode(of: &PagesOf, slots: &[SlotPages]) -> Vec<u8> {
     bytes
 }
 
-/// Reads what [`encode`] gave for 128 slots; anything else is an error.
+/// Reads the result of [`encode`] for 128 slots; anything else is an error.
 pub fn decode(bytes: &[u8]) -> Result<(PagesOf, Vec<SlotPages>), PagesFileError> {
     use PagesFileError::Damaged;
     let of = PagesOf::decode(bytes)?;

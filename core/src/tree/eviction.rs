@@ -20,20 +20,20 @@ use crate::batch::PreparedBatch;
 use crate::hash::{Digest, Pair, hex};
 use crate::params::{PATH_BITS, ROOT_BITS, WIDTH, path_of, slot_of};
 
-/// Bytes of a page, evicted or not: its two places, its digest and that of an inner node above it, and their flags.
+/// The bytes of a page, evicted or not: its two places, its digest and that of an inner node above it, and their flags.
 const PAGE_BYTES: u64 = (size_of::<Page>() + PAGE_POINTER_BYTES + size_of::<Pair>() + 1) as u64;
-/// Bytes of a cell in memory: its header, its digest and that of an inner node above it, and their flags.
+/// The bytes of a cell in memory: its header, its digest and that of an inner node above it, and their flags.
 const CELL_BYTES: u64 = (size_of::<Node>() + size_of::<Pair>() + 1) as u64;
-/// Bytes of a leaf in memory, without the allocator's part.
+/// The bytes of a leaf in memory, without the allocator's overhead.
 const LEAF_BYTES: u64 = size_of::<Leaf>() as u64;
-/// Pages that the hand examines while it holds the locks of a slot.
+/// The number of pages that the hand examines while it holds the locks of a slot.
 const HAND_PAGES: u32 = 16;
-/// Pages without leaves in memory that the hand passes for each one with leaves that it may examine.
+/// The number of pages without leaves in memory that the hand passes for each one with leaves that it may examine.
 const PASSED_PAGES: usize = 64;
-/// Most pages of one scan.
+/// The maximum number of pages of one scan.
 const RUN_PAGES_MAX: u32 = 64;
 
-/// Bits of a path that name a part of the key space to keep in memory.
+/// The number of bits of a path that name a part of the key space to keep in memory.
 pub const HOT_PREFIX_BITS: u32 = 14;
 
 /// Returns the part of the key space that a key hash is in: its first [`HOT_PREFIX_BITS`] bits.
@@ -56,7 +56,7 @@ pub fn hot_prefix_of(key_hash: &Digest) -> u16 {
 #[error("the leaves around this key hash are not in memory; look into the leaf store")]
 pub struct NotInMemory;
 
-/// The leaf store returned other leaves than those that were evicted.
+/// The leaf store returned other leaves than the evicted ones.
 ///
 /// ```
 /// use trunkline_core::tree::LeavesDiffer;
@@ -71,9 +71,9 @@ pub struct NotInMemory;
 pub struct LeavesDiffer {
     /// The first key hash of their cell.
     pub first: Digest,
-    /// How many were evicted.
+    /// The number of evicted leaves.
     pub expected: u32,
-    /// How many the store returned.
+    /// The number of leaves that the store returned.
     pub found: u32,
 }
 
@@ -130,7 +130,7 @@ pub(super) fn key_hashes(paths: &Range<u64>) -> RangeInclusive<Digest> {
     bytes(paths.start, 0)..=bytes(paths.end - 1, 0xff)
 }
 
-/// Evicted pages, by the places that they fill in the directory, and the leaves in them.
+/// The evicted pages, counted by the places that they fill in the directory, and their leaves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct EvictedTotals {
     pub(super) places: u64,
@@ -166,12 +166,12 @@ impl Sub for EvictedTotals {
     }
 }
 
-/// Paths that lost a leaf, each with the last version in which one did. A deletion leaves nothing in a
-/// cell that would tell that the leaf store has more leaves than the tree.
+/// The paths that lost a leaf, each with the last version in which one did. After a deletion, the cell itself does not
+/// show that the leaf store has more leaves than the tree.
 #[derive(Debug, Default)]
 pub(super) struct Removals {
     paths: BTreeMap<u64, u64>,
-    /// Those up to this version are forgotten.
+    /// The version up to which paths are forgotten.
     covered: u64,
 }
 
@@ -205,7 +205,7 @@ impl Removals {
 pub struct TreeMemory {
     /// Leaves, headers and digests, bytes: 72 a leaf and 97 a cell in memory, 89 a page in memory or not.
     pub bytes: u64,
-    /// Leaves in memory.
+    /// The number of leaves in memory.
     pub leaves: u64,
 }
 
@@ -225,12 +225,12 @@ impl TreeMemory {
 /// The state of eviction.
 #[derive(Debug, Default)]
 pub(super) struct Eviction {
-    /// 0 for none.
+    /// The budget; 0 if there is none.
     pub(super) budget_bytes: u64,
     removals: Removals,
     /// The slot and the page to examine next.
     hand: (usize, u32),
-    /// Parts of the key space whose pages stay, ascending.
+    /// The parts of the key space whose pages stay, in ascending order.
     hot: Vec<u16>,
 }
 
@@ -252,8 +252,7 @@ impl Eviction {
     }
 }
 
-/// Evicts pages of a slot that was just built from the leaf store until it takes no more than its part of
-/// a budget.
+/// Evicts pages of a slot that was just built from the leaf store until it is within its part of a budget.
 pub(super) fn trim(cells: &mut Cells, digests: &mut Digests, budget_bytes: u64) {
     let budget = budget_bytes / WIDTH as u64;
     let mut next = 0;
@@ -265,7 +264,7 @@ pub(super) fn trim(cells: &mut Cells, digests: &mut Digests, budget_bytes: u64) 
 }
 
 impl TreeWriter {
-    /// Returns what the tree takes in memory, without what it keeps for older versions.
+    /// Returns the memory of the tree, without the part for older versions.
     pub fn memory(&self) -> TreeMemory {
         let mut memory = TreeMemory::default();
         for slot in &self.shared.slots {
@@ -276,12 +275,12 @@ impl TreeWriter {
         memory
     }
 
-    /// Evicts pages until the tree is within its budget, or until enough of them were examined: all of them,
-    /// or `pages_max` with leaves in memory and more without. Call it between versions. Returns how many
-    /// pages were evicted.
+    /// Evicts pages until the tree is within its budget, or until enough of them were examined: all of them, or
+    /// `pages_max` with leaves in memory and more without. Call it between versions. Returns the number of evicted
+    /// pages.
     ///
-    /// Every reader's view of the leaf store must have all changes up to the version `covered`, which must
-    /// be hashed, and no reader may ask for an earlier version.
+    /// Every reader's view of the leaf store must have all changes up to the version `covered`, which must be hashed,
+    /// and no reader may ask for an earlier version.
     pub fn evict(&mut self, covered: u64, pages_max: usize) -> u64 {
         if self.eviction.budget_bytes == 0 {
             return 0;
@@ -309,21 +308,20 @@ impl TreeWriter {
         }
     }
 
-    /// Sets the parts of the key space ([`hot_prefix_of`]) whose pages stay in memory, and replaces those set
-    /// before.
+    /// Sets the parts of the key space ([`hot_prefix_of`]) whose pages stay in memory, and replaces the earlier ones.
     pub fn keep_hot(&mut self, prefixes: &[u16]) {
         self.eviction.hot = prefixes.to_vec();
         self.eviction.hot.sort_unstable();
     }
 
-    /// Returns the places for pages in all directories.
+    /// Returns the number of places for pages in all directories.
     fn page_count(&self) -> u64 {
         let level = |bits: &u8| page_level(u32::from(*bits));
         self.bits.iter().map(|bits| 1 << level(bits)).sum()
     }
 
-    /// Evicts what it can of the next few pages. Returns how many were evicted, the bytes that this freed, how many
-    /// pages were examined, and how many there were.
+    /// Evicts as many of the next few pages as possible. Returns the number of evicted pages, the freed bytes, the
+    /// number of examined pages, and the number of all pages.
     fn move_hand(&mut self, covered: u64) -> (u64, u64, usize, usize) {
         let (slot, first) = self.eviction.hand;
         let mut cells = write(&self.shared.slots[slot].cells);
@@ -354,14 +352,14 @@ impl TreeWriter {
         )
     }
 
-    /// Returns whether pages may be evicted: always within a budget, and without one until all slots of a tree that was
-    /// built from page digests are whole.
+    /// Returns whether pages may be evicted: always within a budget, and otherwise until all slots of a tree that was
+    /// built from page digests are complete.
     pub fn may_have_evicted(&self) -> bool {
         self.eviction.budget_bytes > 0 || self.shared.slots_in_pages.load(Ordering::Acquire) > 0
     }
 
-    /// Returns the pages to restore before these batches are applied, one after the other: every evicted page
-    /// that they touch, and all evicted pages of a slot whose directory has to be halved.
+    /// Returns the pages to restore before these batches are applied in sequence: every evicted page that they touch,
+    /// and all evicted pages of a slot whose directory must be halved.
     pub fn pages_to_load<'a>(
         &self,
         batches: impl IntoIterator<Item = &'a PreparedBatch>,
@@ -391,9 +389,9 @@ impl TreeWriter {
         wanted_runs(wanted)
     }
 
-    /// Restores a run of pages from the leaves that the leaf store has there, ascending. Their origin is any
-    /// version from the one that was `covered` at the eviction to the one that is now. Returns how many
-    /// pages were restored.
+    /// Restores a run of pages from the leaves that the leaf store has there, in ascending order. Their origin is any
+    /// version from the one that was `covered` at the eviction to the present one. Returns the number of restored
+    /// pages.
     pub fn restore(&mut self, run: &PageRun, leaves: &[Leaf]) -> Result<u64, LeavesDiffer> {
         let slot = &self.shared.slots[run.slot];
         let before = self.restored.len();
@@ -431,7 +429,7 @@ fn cold_of(hot: &[u16], slot: usize, level: u32, pages: Range<u32>) -> Vec<Range
     cold
 }
 
-/// Groups pages (slot, first path, end of their paths) into runs of which each is one scan.
+/// Groups pages (slot, first path, end of their paths) into runs, each of which is one scan.
 pub(super) fn wanted_runs(mut wanted: Vec<(usize, u64, u64)>) -> Vec<PageRun> {
     wanted.sort_unstable();
     wanted.dedup();

@@ -1,7 +1,7 @@
-//! Page digests on their way to a file and back: taking those of a version, and building a tree that has nothing else.
+//! Page digests on their way to a file and back: taking those of a version, and building a tree from them alone.
 //!
-//! A tree that was built so has all its pages evicted, and reads leaves from the leaf store when they are touched. Not here:
-//! the file (`store::pages_file`).
+//! Such a tree begins with all pages evicted, and reads leaves from the leaf store when they are touched. Not here: the
+//! file (`store::pages_file`).
 
 use std::sync::RwLock;
 
@@ -56,21 +56,21 @@ impl StoredPage {
     }
 }
 
-/// The stored pages are not those of a directory that this build has.
+/// The stored pages do not fit the directories of this build.
 ///
 /// ```
 /// assert!(trunkline_core::tree::OtherPages { slot: 3 }.to_string().contains("slot 3"));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the pages of slot {slot} are cut in a way that this build does not know; remove the file `PAGES`: opening reads the leaves then"
+    "the pages of slot {slot} are divided in a way that this build does not know; remove the file `PAGES`, and opening reads the leaves"
 )]
 pub struct OtherPages {
     /// The slot.
     pub slot: usize,
 }
 
-/// A tree that is built from the digests of its pages, before anything is applied to it.
+/// A tree that was built from the digests of its pages, before any change.
 ///
 /// ```
 /// use trunkline_core::{params::CollisionPolicy, tree::{self, ColdTree}};
@@ -147,8 +147,8 @@ impl ColdTree {
         wanted_runs(wanted)
     }
 
-    /// Takes the leaves that the leaf store has in a run of pages instead of what was stored of them: it may have changed
-    /// since. A page that was stored without leaves stays empty: what it got since comes with the replay of the log.
+    /// Replaces the stored pages of a run by the leaves that the leaf store has there: it may have changed since. A
+    /// page that was stored without leaves stays empty: its new leaves come with the replay of the log.
     pub fn reread(&mut self, run: &PageRun, leaves: &[Leaf]) {
         let Some(slot) = self.slots.get(run.slot()) else {
             return;

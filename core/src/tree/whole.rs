@@ -1,8 +1,9 @@
-//! Bringing back the pages of a tree that was built from page digests and has no budget, while it is written and read.
+//! Restores the pages of a tree that was built from page digests and has no budget, while it is written and read.
 //!
-//! One slot at a time: its leaves are read, spread and hashed while no lock is held. Then the slot takes what is still
-//! evicted, and its cells and digests lie side by side again. That moves pages that were restored meanwhile, and nothing
-//! else. Without a budget no page is evicted again, so an evicted page is what it was when the tree was built.
+//! One slot at a time: its leaves are read, distributed and hashed without a lock. Then the slot takes the leaves of
+//! the pages that are still evicted, and its cells and digests are contiguous again. That moves only pages that were
+//! restored in the meantime. Without a budget no page is evicted again, so an evicted page is unchanged since the tree
+//! was built.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use super::hasher::hash_built;
 use super::{Buffers, Leaf, LeavesDiffer, Shared, TreeWriter, write};
 use crate::hash::Digest;
 
-/// Brings the slots of a tree back. There is one for each tree.
+/// The restorer of the slots of a tree. There is one for each tree.
 ///
 /// ```
 /// use trunkline_core::{params::CollisionPolicy, tree};
@@ -23,13 +24,13 @@ use crate::hash::Digest;
 /// ```
 pub struct SlotRestorer {
     shared: Arc<Shared>,
-    /// Those that are left, the next one last.
+    /// The remaining slots, the next one last.
     slots: Vec<usize>,
     buffers: Buffers,
 }
 
 impl TreeWriter {
-    /// Returns what brings evicted pages back; within a budget it has nothing to do.
+    /// Returns the restorer of evicted pages; within a budget it has nothing to do.
     pub fn slot_restorer(&self) -> SlotRestorer {
         let has_budget = self.eviction.budget_bytes > 0;
         let slots = (0..self.shared.slots.len()).rev();
@@ -50,7 +51,7 @@ impl SlotRestorer {
         Some(key_hashes(&self.shared.slots[slot].cells().paths(0, 0)))
     }
 
-    /// Returns how many slots are left.
+    /// Returns the number of remaining slots.
     pub fn left(&self) -> usize {
         self.slots.len()
     }

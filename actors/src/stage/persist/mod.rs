@@ -1,8 +1,8 @@
-//! Persist: versions come in and are acknowledged as durable.
+//! Persist: takes versions and acknowledges them as durable.
 //!
-//! The order is append → sync → publish → acknowledge. A version is appended when it comes, and everything that has
-//! arrived by the time the mailbox is empty shares one sync. In commit mode `eager` a version is published when its KZG
-//! root is ready, too.
+//! The order is append → sync → publish → acknowledge. A version is appended when it arrives, and all versions that
+//! have arrived by the time the mailbox is empty share one sync. In commit mode `eager`, publishing also waits for the
+//! KZG root.
 
 mod checkpoint_trigger;
 mod log_writer;
@@ -76,7 +76,7 @@ impl PersistStage {
         Ok(())
     }
 
-    /// Makes the appended versions durable, and publishes and acknowledges what is ready for it.
+    /// Makes the appended versions durable, and publishes and acknowledges those that are ready.
     fn commit(&mut self) -> Result<(), EngineFailure> {
         if self.appended.is_empty() && self.durable.is_empty() {
             return Ok(());
@@ -97,7 +97,7 @@ impl PersistStage {
         }
         let busy = clock::now() - begun;
         self.context.metrics.interval.busy(Stage::Persist, busy);
-        // Not before: a checkpoint covers what is published, and commits may wait for it.
+        // Not earlier: a checkpoint covers the published versions, and commits may wait for it.
         match has_published {
             true => self.checkpoints.run(&self.context, &mut self.log),
             false => Ok(()),
@@ -136,7 +136,7 @@ impl PersistStage {
         };
         let expired = self.context.idempotency.settle(&version, publish);
         let _ = self.background.send(Task::Forget(expired));
-        // Before it is acknowledged: who has the receipt finds it in the feed.
+        // Before it is acknowledged: the holder of the receipt finds the version in the feed.
         self.show_synced();
     }
 
@@ -152,8 +152,8 @@ impl PersistStage {
         completion.durable(version.kzg_root.get().copied(), durability);
     }
 
-    /// Commits and syncs everything, whatever the durability mode; with `close`, makes a last checkpoint if that is worth
-    /// it, and closes the log.
+    /// Commits and syncs everything, in any durability mode; with `close`, makes a last checkpoint if that is
+    /// worthwhile, and closes the log.
     fn drain(&mut self, close: bool) -> Result<(), EngineFailure> {
         if self.log.is_closed() {
             return Ok(());
@@ -175,11 +175,11 @@ impl PersistStage {
         self.log.trim(version, &self.context.feed, held_bytes_max)
     }
 
-    /// Lets followers read what is synced and published.
+    /// Lets followers read the versions that are synced and published.
     fn show_synced(&self) {
         let newest = self.context.state.versions.newest();
         let version = newest.number();
-        // A sync covers everything appended, so it is behind the newest version or at it.
+        // A sync covers all appended versions, so it is at the newest version or after it.
         if self.log.synced_version() < version {
             return;
         }
@@ -202,11 +202,11 @@ impl PersistStage {
     fn answer(&mut self, drain: Drain) {
         self.guarded(|stage| stage.drain(drain.close));
         self.show_synced();
-        // The caller may wait no longer.
+        // The caller may no longer wait.
         let _ = drain.done.send(self.context.health.check());
     }
 
-    /// Works outside of the service of a version.
+    /// Does work that does not belong to the service of a version.
     fn guarded(&mut self, work: impl FnOnce(&mut Self) -> Result<(), EngineFailure>) {
         let context = self.context.clone();
         guard(&context, Stage::Persist, || work(self));
