@@ -44,7 +44,7 @@ impl Snapshot {
         self.range(&KeyRange::prefix(prefix))
     }
 
-    /// Does what [`Self::range`] does, on a thread of the engine.
+    /// Works like [`Self::range`], on a thread of the engine.
     ///
     /// # Errors
     ///
@@ -91,9 +91,9 @@ impl Snapshot {
 #[derive(Debug)]
 struct Pages {
     snapshot: Snapshot,
-    /// Entries that were read.
+    /// The entries that were read.
     ready: VecDeque<(Bytes, Bytes)>,
-    /// What is not read yet.
+    /// The part of the range that was not read yet.
     rest: Option<KeyRange>,
 }
 
@@ -106,7 +106,7 @@ impl Pages {
         }
     }
 
-    /// Takes the next page, which is of `range`.
+    /// Takes the next page, which belongs to `range`.
     fn take(&mut self, range: KeyRange, page: RangePage) {
         self.ready = page.entries.into();
         self.rest = page.resume.map(|key| range.after(key));
