@@ -46,7 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .put("carol", "0");
     engine.submit_blocking(genesis)?.durable_blocking()?;
 
-    // Bob can pay Carol only after Alice has paid him: the order decides what is in the block.
+    // Bob can pay Carol only after Alice has paid him: the order decides on the content of the block.
     let waiting = [
         transfer("bob", "carol", 50, 9),
         transfer("alice", "bob", 40, 2),
@@ -69,14 +69,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     assert_eq!(reverted.outcome, Outcome::Reverted { commit_id });
     println!("version {} takes block 2 back", reverted.version);
 
-    // Candidates that were not committed have left nothing.
+    // Candidates that were not committed leave nothing.
     assert_eq!(engine.metrics().forks, 0);
     engine.shutdown_blocking()?;
     Ok(())
 }
 
-/// Tries three orders of the transfers that wait, and commits the one with the highest fees. Begins again if somebody else
-/// submitted something meanwhile.
+/// Tries three orders of the waiting transfers, and commits the one with the highest fees. Begins again if somebody
+/// else submitted something in the meantime.
 fn build(engine: &Engine, waiting: &[Transfer]) -> Result<Durable, Box<dyn Error>> {
     loop {
         let parent = engine.fork()?;
@@ -151,7 +151,7 @@ fn balances(engine: &Engine) -> Result<[u64; 3], Box<dyn Error>> {
     Ok(balances.try_into().map_err(|_| "an account is missing")?)
 }
 
-/// Returns a balance; 0 if it is none.
+/// Returns a balance; 0 if there is none.
 fn parsed(value: &[u8]) -> u64 {
     let digits = std::str::from_utf8(value).unwrap_or_default();
     digits.parse().unwrap_or_default()

@@ -1,4 +1,4 @@
-//! The bytes that forks take in memory, of all forks of an engine together.
+//! The memory of all forks of an engine, in bytes.
 
 use std::sync::Arc;
 
@@ -19,22 +19,22 @@ struct Held {
     bytes: u64,
 }
 
-/// All forks together would take more bytes than they may.
+/// All forks together would take more bytes than allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "forks take {bytes} bytes of memory, and {more} more would exceed the {bytes_max} that they may take: commit or drop \
      forks, or raise versions.fork_bytes_max"
 )]
 pub struct ForksFull {
-    /// Bytes that all forks take.
+    /// The bytes that all forks take.
     pub bytes: u64,
-    /// Bytes that were needed in addition.
+    /// The additional bytes that were needed.
     pub more: u64,
-    /// Bytes that they may take.
+    /// The bytes that forks may take.
     pub bytes_max: u64,
 }
 
-/// The bytes of one fork. Dropping it gives them back.
+/// The bytes of one fork. Dropping it releases them.
 #[derive(Debug)]
 pub struct ForkBytes {
     forks: Arc<Forks>,
@@ -100,7 +100,7 @@ impl ForkBytes {
         Ok(())
     }
 
-    /// Sets how many bytes the fork takes in fact.
+    /// Sets the bytes that the fork really takes.
     pub fn set(&mut self, bytes: u64) {
         let before = std::mem::replace(&mut self.bytes, bytes);
         self.forks
@@ -141,7 +141,7 @@ mod tests {
         };
         assert_eq!(one.take(1, 100), Err(full));
         assert!(forks.begin(1, 100).is_err());
-        // More than was foreseen: then nothing more fits.
+        // More than was estimated: then nothing more fits.
         one.set(70);
         assert_eq!(shown(), (2, 110));
         assert!(forks.begin(0, 100).is_err());

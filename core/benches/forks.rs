@@ -1,12 +1,12 @@
-//! Measures forks: the state digest of a fork of 10,000 puts against the tree and hash time of a group of as many, and what a
-//! commit of such a fork takes in the two stages.
+//! Measures forks: the state digest of a fork of 10,000 puts against the tree and hash time of a group of as many, and
+//! the time that a commit of such a fork takes in the two stages.
 //!
 //! ```sh
 //! cargo bench -p trunkline-core --bench forks -- 51
 //! ```
 //!
-//! The argument is the number of rounds. The sides run in turns in each round, on one thread, and each has puts of its own,
-//! so that none finds in a cache what another has read.
+//! The argument is the number of rounds. The sides run in turns in each round, on one thread, and each has puts of its
+//! own, so that none finds in a cache what another has read.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use trunkline_testkit::fixture::{batches, keys};
 
 const KEYS: u64 = 1_000_000;
 const PUTS: u64 = 10_000;
-/// Versions that can be read next to the newest, as an engine keeps them.
+/// The number of readable versions in addition to the newest, as in an engine.
 const RETAINED_VERSIONS: u64 = 16;
 
 #[derive(Default)]
@@ -26,7 +26,7 @@ struct Times {
     fork: Vec<Duration>,
     group: Vec<Duration>,
     commit: Vec<Duration>,
-    /// Bytes of the last fork, without its batch.
+    /// The bytes of the last fork, without its batch.
     bytes: usize,
 }
 

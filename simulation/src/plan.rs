@@ -1,7 +1,7 @@
-//! Plans: what a world does, as data that follows from a seed.
+//! Plans: the actions of a world, as data derived from a seed.
 //!
-//! Each step and each fault has a number. A failing plan is made smaller by leaving numbers out; the rest stays as it
-//! is, since everything has a seed of its own.
+//! Each step and each fault has a number. A failing plan is shrunk by leaving out numbers; the rest stays the same,
+//! since everything has a seed of its own.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -19,7 +19,7 @@ use trunkline::{Config as EngineConfig, Stage};
 use crate::machine::{Mishap, What};
 use crate::scheduler::Schedule;
 
-/// What a world does.
+/// The actions of a world.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) seed: u64,
@@ -31,12 +31,12 @@ pub(crate) struct Plan {
     pub(crate) numbers: u32,
 }
 
-/// What batches look like.
+/// The properties of batches.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
-    /// Number of keys.
+    /// The number of keys.
     pub(crate) keys: u64,
-    /// Whether the first keys share paths in pairs.
+    /// True if the first keys share paths in pairs.
     pub(crate) colliding: bool,
     pub(crate) writes_max: u64,
     pub(crate) value_bytes_max: usize,
@@ -44,7 +44,7 @@ pub(crate) struct Shape {
     pub(crate) requirements: u32,
     /// One batch in this many has very many writes, which change nothing; 0 for none.
     pub(crate) large: u32,
-    /// Longest time that a sync takes, microseconds.
+    /// The longest time that a sync takes, microseconds.
     pub(crate) sync_us_max: u64,
 }
 
@@ -57,22 +57,22 @@ pub(crate) struct Round {
     pub(crate) faults: Vec<Planned>,
     /// The steps of each caller.
     pub(crate) callers: Vec<Vec<Step>>,
-    /// How it is opened.
+    /// The way in which the engine is opened.
     pub(crate) opening: Opening,
     pub(crate) ending: Ending,
-    /// Whether the machine loses power behind the end, or only the process ends.
+    /// True if the machine loses power after the end, instead of only the process ending.
     pub(crate) loses_power: bool,
     pub(crate) seed: u64,
 }
 
-/// A fault, and its number.
+/// A fault with its number.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Planned {
     pub(crate) number: u32,
     pub(crate) fault: Trouble,
 }
 
-/// What goes wrong.
+/// A fault.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Trouble {
     /// A call of the disk fails.
@@ -98,7 +98,7 @@ pub(crate) enum Call {
     SyncLeaves,
 }
 
-/// How an engine is opened.
+/// The way in which an engine is opened.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Opening {
     /// On the caller's thread.
@@ -109,7 +109,7 @@ pub(crate) enum Opening {
     GivenUp(Duration),
 }
 
-/// How an engine ends.
+/// The way in which an engine ends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Ending {
     /// It is shut down when all callers are done.
@@ -132,10 +132,10 @@ pub(crate) struct Step {
     pub(crate) action: Action,
 }
 
-/// What a caller does.
+/// The action of a caller.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Action {
-    /// Submits a batch, and waits for a state of it.
+    /// Submits a batch, and waits for one of its states.
     Submit(Await),
     /// Submits, for this long at most.
     SubmitWithin(Duration),
@@ -189,7 +189,7 @@ pub(crate) enum Action {
     Sleep(Duration),
 }
 
-/// What a caller waits for behind a submission.
+/// The state that a caller waits for after a submission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Await {
     Nothing,
@@ -249,7 +249,7 @@ impl Plan {
             round.openings.retain(|faults| !faults.is_empty());
             round.callers.retain(|steps| !steps.is_empty());
         }
-        // Rounds at the end that do nothing any more.
+        // The rounds at the end that have no effect any more.
         while self.rounds.len() > 1 && self.rounds.last().is_some_and(Round::is_empty) {
             self.rounds.pop();
         }
@@ -478,7 +478,7 @@ impl Draw {
     }
 
     fn steps(&mut self, count: u64) -> Vec<Step> {
-        // Each caller has its habits.
+        // Each caller has its own preferences.
         let submits = self.pick(&[2, 6, 12]);
         (0..count)
             .map(|_| Step {

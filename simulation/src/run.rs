@@ -10,22 +10,22 @@ use crate::plan::Plan;
 use crate::scheduler::{Simulation, quieten_panics};
 use crate::world::World;
 
-/// Which world is run.
+/// The world that is run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
     /// The seed of the plan.
     pub seed: u64,
     /// Another seed for the schedule than the plan's.
     pub schedule: Option<u64>,
-    /// Steps and faults of the plan that are left out.
+    /// The steps and faults of the plan that are left out.
     pub left_out: BTreeSet<u32>,
-    /// Whether all events are printed.
+    /// True if all events are printed.
     pub prints: bool,
 }
 
 macro_rules! counts {
     ($($(#[$doc:meta])+ $name:ident,)+) => {
-        /// What happened in worlds.
+        /// The counts of events in worlds.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct Counts {
             $($(#[$doc])+ pub $name: u64,)+
@@ -47,31 +47,31 @@ macro_rules! counts {
 }
 
 counts! {
-    /// Worlds.
+    /// The worlds.
     worlds,
-    /// Batches that an engine accepted.
+    /// The batches that an engine accepted.
     batches,
-    /// Reverts that an engine accepted.
+    /// The reverts that an engine accepted.
     reverts,
-    /// Forks that were compared with the model.
+    /// The forks that were compared with the model.
     forks,
     /// Forks that an engine accepted as versions.
     fork_commits,
-    /// Turns that tasks had.
+    /// The turns of tasks.
     turns,
     /// Virtual time, microseconds.
     virtual_us,
-    /// Openings that were tried.
+    /// The attempted openings.
     openings,
-    /// Openings that a fault made fail.
+    /// The openings that failed because of a fault.
     openings_failed,
-    /// Openings behind a loss of power that found a torn or damaged end of the log.
+    /// The openings after a loss of power that found a torn or damaged end of the log.
     logs_repaired,
     /// Losses of power.
     power_losses,
     /// Engines that failed.
     engines_failed,
-    /// Accepted batches that a crash lost. None of them was acknowledged.
+    /// The accepted batches that a crash lost. None of them was acknowledged.
     batches_lost,
     /// Durable versions.
     versions,
@@ -85,7 +85,7 @@ counts! {
     commits_held_back,
     /// Pages evicted from memory.
     pages_evicted,
-    /// Cells read back.
+    /// The cells that were read back.
     pages_restored,
     /// Reads of the leaf store.
     store_reads,
@@ -99,26 +99,26 @@ counts! {
     snapshots_expired,
     /// Older versions that were opened.
     past_versions,
-    /// Submissions that were given up while they waited.
+    /// The submissions that were abandoned while they waited.
     submissions_given_up,
-    /// Submissions that were repeated by their keys, and not applied again.
+    /// The submissions that were repeated with their keys, and not applied again.
     repeats,
 }
 
-/// How a world ended.
+/// The result of a world.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// What happened until then.
+    /// The counts.
     pub counts: Counts,
     /// A hash over all turns and events.
     pub trace_hash: u64,
     /// The steps and faults of the plan, left out or not.
     pub numbers: u32,
-    /// What went wrong, if anything.
+    /// The failure, if there was one.
     pub failure: Option<Failed>,
 }
 
-/// What went wrong in a world.
+/// The failure of a world.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failed {
     /// The report.
@@ -127,7 +127,7 @@ pub struct Failed {
     pub plan: String,
 }
 
-/// Runs a world, on a thread of its own: nothing that a thread keeps can pass from one world to the next.
+/// Runs a world, on a thread of its own, so that no thread-local state passes from one world to the next.
 ///
 /// # Panics
 ///
@@ -176,8 +176,8 @@ pub struct Worlds {
     pub batches_max: Option<u64>,
 }
 
-/// Runs worlds until one fails. Returns what happened in all, and the failing one with the lowest seed. `progress` is
-/// called behind each world.
+/// Runs worlds until one fails. Returns the sum of the counts, and the failing world with the lowest seed. `progress`
+/// is called after each world.
 pub fn run_seeds(
     range: &Worlds,
     progress: impl FnMut(&Counts) + Send,

@@ -1,4 +1,5 @@
-//! The truth: a naive model of everything that callers were told, and of what the engine must therefore show.
+//! The truth: a naive model of everything that callers were told, and of the states that the engine must therefore
+//! show.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -16,18 +17,18 @@ use trunkline_testkit::naive::{self, NaiveState, Op, Require};
 
 use crate::ensure;
 
-/// A caller's batch, as the model knows it.
+/// A caller's batch in the model.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Submission {
     pub(crate) operations: Vec<Op>,
     pub(crate) requirements: Vec<Require>,
     pub(crate) metadata: Vec<u8>,
-    /// No bytes for none.
+    /// The idempotency key; empty if there is none.
     pub(crate) key: Vec<u8>,
 }
 
 impl Submission {
-    /// Returns whether there is nothing in it, so that no engine takes it.
+    /// Returns whether the batch is empty, so that no engine accepts it.
     pub(crate) fn is_empty(&self) -> bool {
         self.operations.is_empty() && self.requirements.is_empty() && self.metadata.is_empty()
     }
@@ -54,7 +55,7 @@ impl Submission {
     }
 }
 
-/// Everything about one submission.
+/// All facts about one submission.
 struct Entry {
     submission: Submission,
     provisional_root: Digest,
@@ -65,16 +66,16 @@ struct Entry {
     version: Option<u64>,
 }
 
-/// What becomes of a submission.
+/// The expected result of a submission.
 #[derive(Debug)]
 enum Expected {
-    /// What the model says of a batch.
+    /// The outcome of the batch in the model.
     Batch(naive::Outcome),
     /// The state of the version with this commit id.
     Reverted(Digest),
 }
 
-/// A version, as far as it is known.
+/// The known facts about a version.
 #[derive(Default)]
 struct Known {
     commit_id: Option<Digest>,
@@ -82,18 +83,18 @@ struct Known {
     last_sequence: Option<u64>,
 }
 
-/// When a read of the latest state was made, in numbers of accepted submissions.
+/// The time of a read of the latest state, in numbers of accepted submissions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct During {
-    /// How many there were when it was asked for.
+    /// The number when the read began.
     pub(crate) asked: u64,
-    /// How many there were when it was answered.
+    /// The number when the read ended.
     pub(crate) answered: u64,
-    /// If batches may be refused: a submission whose fate was known before.
+    /// A submission whose outcome was known before the read, if batches may be refused.
     pub(crate) applied: Option<u64>,
 }
 
-/// What must hold.
+/// The facts that must hold.
 pub(crate) struct Truth {
     params: TreeParams,
     is_created: bool,
@@ -101,13 +102,13 @@ pub(crate) struct Truth {
     /// The submissions from sequence number 1 on.
     entries: Vec<Entry>,
     versions: BTreeMap<u64, Known>,
-    /// What the next provisional root chains from.
+    /// The root from which the next provisional root is chained.
     provisional: Digest,
     /// The last submission that is acknowledged as durable, in any mode.
     acknowledged: u64,
     /// The last submission that a loss of power must not lose.
     synced: u64,
-    /// When submissions were found acknowledged, ascending by both.
+    /// The times at which submissions were found acknowledged, in ascending order of both.
     acknowledged_at: Vec<(Duration, u64)>,
 }
 
@@ -132,7 +133,7 @@ impl Truth {
         }
     }
 
-    /// Notes the parameters of the tree. Once an engine was open, they stay the same.
+    /// Records the parameters of the tree. Once an engine was open, they stay the same.
     pub(crate) fn is_tree(&mut self, params: TreeParams) {
         if !self.is_created {
             *self = Self::new(params);
@@ -170,7 +171,7 @@ impl Truth {
         Some((last, self.entries[last as usize - 1].submission.clone()))
     }
 
-    /// Returns how many other keys were used after a submission, up to another one.
+    /// Returns the number of other keys that were used after a submission, up to another one.
     pub(crate) fn keys_after(&self, sequence: u64, until: u64) -> usize {
         let range = sequence as usize..(until.max(sequence) as usize).min(self.entries.len());
         let keys = self.entries[range]
@@ -196,7 +197,7 @@ impl Truth {
             .get_or_insert_with(|| entry.state.state_digest())
     }
 
-    /// Notes that the engine accepted a submission.
+    /// Records that the engine accepted a submission.
     pub(crate) fn accept(&mut self, sequence: u64, root: Digest, submission: Submission) {
         let limits = Default::default();
         let prepared = submission.batch().prepare(&self.params, &limits, None);
@@ -212,7 +213,7 @@ impl Truth {
         });
     }
 
-    /// Notes that the engine accepted a revert to the version with a commit id, which ends with a submission.
+    /// Records that the engine accepted a revert to the version with a commit id, which ends with a submission.
     pub(crate) fn revert(
         &mut self,
         sequence: u64,
@@ -266,13 +267,13 @@ impl Truth {
         known
     }
 
-    /// Notes that a submission is part of a version.
+    /// Records that a submission is part of a version.
     pub(crate) fn hashed(&mut self, sequence: u64, hashed: &Hashed) {
         self.version(hashed.version, hashed.commit_id, hashed.state_digest);
         self.part_of(sequence, hashed.version, &hashed.outcome);
     }
 
-    /// Notes that a submission is durable, which was learned at this time.
+    /// Records that a submission is durable, which was learned at this time.
     pub(crate) fn durable(&mut self, sequence: u64, durable: &Durable, now: Duration) {
         self.version(durable.version, durable.commit_id, durable.state_digest);
         self.part_of(sequence, durable.version, &durable.outcome);
@@ -297,7 +298,7 @@ impl Truth {
         entry.version = Some(version);
     }
 
-    /// Notes that everything acknowledged before a time is synced.
+    /// Records that everything acknowledged before a time is synced.
     pub(crate) fn synced_before(&mut self, time: Duration) {
         let before = self.acknowledged_at.iter().rev();
         let last = before
@@ -306,7 +307,7 @@ impl Truth {
         self.synced = self.synced.max(last.max().unwrap_or(0));
     }
 
-    /// Notes that everything accepted until now is synced.
+    /// Records that everything accepted until now is synced.
     pub(crate) fn drained(&mut self, sequence: u64) {
         self.acknowledged = self.acknowledged.max(sequence);
         self.synced = self.synced.max(sequence);
@@ -406,7 +407,7 @@ impl Truth {
         last
     }
 
-    /// Checks that what receipts said of versions fits together. Called when an engine has ended.
+    /// Checks that the claims of receipts about versions agree. Called when an engine has ended.
     pub(crate) fn check_versions(&mut self) {
         let entries = self.entries.iter().zip(1..);
         let placed = entries.filter_map(|(entry, sequence)| Some((sequence, entry.version?)));
@@ -438,7 +439,7 @@ impl Truth {
         }
     }
 
-    /// Compares the last version of a reopened engine with what had to be kept, and forgets what was lost.
+    /// Compares the last version of a reopened engine with the data that had to be kept, and forgets lost submissions.
     pub(crate) fn reopened(&mut self, snapshot: &Snapshot, open_epoch: u64, lost_power: bool) {
         let (version, last) = (snapshot.version(), self.see(snapshot));
         let floor = match lost_power {
@@ -486,7 +487,7 @@ fn keyed_last(entries: &[Entry], key: &[u8]) -> Option<u64> {
     Some(last as u64 + 1)
 }
 
-/// Returns whether an outcome is what the model says.
+/// Returns whether an outcome is that of the model.
 fn agree(found: &Outcome, expected: &Expected) -> bool {
     match expected {
         Expected::Batch(outcome) => fits(found, outcome),
@@ -497,7 +498,7 @@ fn agree(found: &Outcome, expected: &Expected) -> bool {
     }
 }
 
-/// Returns what the model says of a batch, and the state after it.
+/// Returns the outcome of a batch in the model, and the state after it.
 pub(crate) fn applied(
     before: &NaiveState,
     submission: &Submission,
@@ -511,7 +512,7 @@ pub(crate) fn applied(
     (outcome, state)
 }
 
-/// Returns whether the outcome of a batch is what the model says.
+/// Returns whether the outcome of a batch is that of the model.
 pub(crate) fn fits(found: &Outcome, expected: &naive::Outcome) -> bool {
     match (found, expected) {
         (Outcome::Applied { displaced }, naive::Outcome::Applied { displaced: keys }) => {

@@ -31,8 +31,8 @@ use crate::error::SnapshotError;
 use crate::snapshot::multi_get::in_path_order;
 use crate::snapshot::{Snapshot, checked_hash};
 
-/// Bytes that a write of a batch is expected to take besides its batch: a cell of a few leaves, a record of the leaf
-/// before, and the digests above.
+/// The bytes that a write of a batch is expected to take in addition to its batch: a cell of a few leaves, a record of
+/// the former leaf, and the digests above.
 const WRITE_BYTES: u64 = 1024;
 
 /// A private state over a durable version: batches are applied to it, it is read and proven, and it has a state digest
@@ -73,7 +73,7 @@ pub struct Fork {
     engine: Engine,
     base: Snapshot,
     tree: TreeFork,
-    /// The batches that took effect, in their order: leaves name them by their place.
+    /// The batches that took effect, in order: leaves refer to them by their index.
     batches: Vec<Arc<PreparedBatch>>,
     batch_bytes: u64,
     /// The top of the tree, if nothing was applied since.
@@ -82,7 +82,7 @@ pub struct Fork {
     memory: ForkBytes,
 }
 
-/// An error of making or changing a fork. The fork is as it was.
+/// The error of making or changing a fork. The fork is unchanged.
 ///
 /// ```
 /// use trunkline::{BatchError, ForkError};
@@ -96,10 +96,10 @@ pub struct Fork {
 /// ```
 #[derive(Debug, thiserror::Error)]
 pub enum ForkError {
-    /// The version is not in memory any more, or not durable yet.
+    /// The version is no longer in memory, or not durable yet.
     #[error(transparent)]
     Version(#[from] SnapshotError),
-    /// Forks would take more memory than they may.
+    /// Forks would take more memory than allowed.
     #[error(transparent)]
     Full(#[from] ForksFull),
     /// The batch breaks a limit. The same batch fails again.
@@ -256,7 +256,7 @@ impl Fork {
         self.tree.key_count()
     }
 
-    /// Returns about how many bytes the fork takes in memory, with what it shares with others.
+    /// Returns approximately the bytes that the fork takes in memory, including those shared with others.
     pub fn bytes(&self) -> u64 {
         self.tree.bytes() as u64 + self.batch_bytes
     }
@@ -296,7 +296,7 @@ impl Fork {
         own.map_or_else(|| self.base.value(leaf), Ok)
     }
 
-    /// Returns the batch that wrote a leaf, and the place of its write there, unless the leaf is that of the version.
+    /// Returns the batch that wrote a leaf, and the index of the write in it, unless the leaf is that of the version.
     fn written(&self, leaf: &Leaf) -> Option<(&PreparedBatch, usize)> {
         let batch = self.batches.get(TreeFork::own_origin(leaf)? as usize)?;
         let is_it = |write: &Write| write.value_hash == leaf.value_hash;
@@ -304,8 +304,8 @@ impl Fork {
         is_it(&batch.writes[place]).then_some((batch, place))
     }
 
-    /// Returns the state digest: that of the version which a commit makes of the fork. The first call after a change
-    /// computes what changed; it blocks while it reads the leaf store, if the digests around are not in memory.
+    /// Returns the state digest, which the version will have if the fork is committed. The first call after a change
+    /// computes the changed digests; it blocks while it reads the leaf store, if the digests around are not in memory.
     ///
     /// # Errors
     ///

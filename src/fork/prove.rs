@@ -47,7 +47,7 @@ impl Fork {
         self.prove_with(keys, &options)
     }
 
-    /// Does what [`Self::prove`] does, with more options.
+    /// Works like [`Self::prove`], with more options.
     ///
     /// # Errors
     ///

@@ -42,7 +42,7 @@ impl Snapshot {
         self.range(&KeyRange::prefix(prefix))
     }
 
-    /// Does what [`Self::range`] does, on a thread of the engine.
+    /// Works like [`Self::range`], on a thread of the engine.
     ///
     /// # Errors
     ///
@@ -89,9 +89,9 @@ impl Snapshot {
 #[derive(Debug)]
 struct Pages {
     snapshot: Snapshot,
-    /// Entries that were read.
+    /// The entries that were read.
     ready: VecDeque<(Bytes, Bytes)>,
-    /// What is not read yet.
+    /// The part of the range that was not read yet.
     rest: Option<KeyRange>,
 }
 
@@ -104,7 +104,7 @@ impl Pages {
         }
     }
 
-    /// Takes the next page, which is of `range`.
+    /// Takes the next page, which belongs to `range`.
     fn take(&mut self, range: KeyRange, page: RangePage) {
         self.ready = page.entries.into();
         self.rest = page.resume.map(|key| range.after(key));

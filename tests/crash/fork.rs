@@ -1,5 +1,5 @@
-//! A commit of a fork is atomic: after a loss of power at any call of the disk or the leaf store, the state is that before
-//! the commit or that of the fork, and what was acknowledged is kept. Forks that were not committed leave nothing.
+//! A commit of a fork is atomic: after a loss of power at any call of the disk or the leaf store, the state is that
+//! before the commit or that of the fork, and acknowledged data is kept. Uncommitted forks leave nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -50,7 +50,7 @@ fn a_fork_has_the_roots_reads_and_proofs_of_the_version_that_it_becomes() {
         let mut fork = engine.fork().unwrap();
         applied(&mut fork, puts([("a", "2"), ("d", "2"), ("e", "2")]));
         applied(&mut fork, deletes(&["b", "e"]));
-        // Back to what it was: no change of the version.
+        // Back to the former value: no change of the version.
         applied(&mut fork, puts([("c", "2")]));
         applied(&mut fork, puts([("c", "1")]));
         let (state_digest, kzg_root) = (fork.state_digest().unwrap(), fork.kzg_root().unwrap());
@@ -62,7 +62,7 @@ fn a_fork_has_the_roots_reads_and_proofs_of_the_version_that_it_becomes() {
         assert_eq!(values, expected);
         assert_eq!(fork.get(b"a").unwrap(), expected[0]);
 
-        // Nobody else sees anything of it.
+        // Nobody else sees the changes.
         assert_eq!(engine.get(b"a").unwrap(), Some("1".into()));
         assert_eq!(engine.snapshot().get(b"d").unwrap(), None);
 
@@ -92,7 +92,7 @@ fn a_fork_has_the_roots_reads_and_proofs_of_the_version_that_it_becomes() {
         let snapshot = engine.snapshot();
         assert_eq!((snapshot.kzg_root(), snapshot.key_count()), (kzg_root, 3));
         assert_eq!(snapshot.multi_get(&keys).unwrap(), values);
-        // What was proven of the fork holds of the version, whose proofs are the same but for the record.
+        // Proofs of the fork are valid for the version, whose own proofs differ only in the record.
         for (proof, top) in proofs.into_iter().zip([TopKind::Hash, TopKind::Kzg]) {
             let mut later = snapshot.prove(keys, top).unwrap();
             later.versions[0].record = None;
@@ -217,10 +217,10 @@ fn a_fork_is_overtaken_by_any_submission_that_was_accepted_also_if_it_is_not_dur
         let fork = engine.fork().unwrap();
         rig.disk.syncs.close();
         let waiting = engine.put_blocking("a", "2").unwrap();
-        // It does not wait to be told.
+        // It does not wait to be notified.
         let error = fork.commit_blocking().unwrap_err();
         assert!(error.to_string().contains("begin again"), "{error}");
-        // Nor has a fork of the last durable version what is accepted.
+        // A fork of the last durable version does not contain accepted changes either.
         let fork = engine.fork().unwrap();
         assert_eq!(fork.get(b"a").unwrap(), Some("1".into()));
         assert!(pollster::block_on(fork.commit()).is_err());
@@ -292,7 +292,7 @@ fn a_batch_has_the_outcome_in_a_fork_that_it_has_when_it_is_submitted() {
                     expected.insert(key, value);
                 }
                 assert_eq!(fork.key_count(), expected.len() as u64);
-                // The same, as one version on top of what was there.
+                // The same changes, as one version on top of the last.
                 let old = fork.version();
                 engine
                     .revert_to_blocking(old)
@@ -491,7 +491,7 @@ fn forks_take_no_more_memory_than_they_may() {
         assert!(error.retry_can_help() && full.bytes_max == 1 << 20);
         assert!(error.to_string().contains("versions.fork_bytes_max"));
         assert!(engine.metrics().fork_bytes <= 1 << 20);
-        // It is as it was, and there is no room for another.
+        // The fork is unchanged, and there is no room for another.
         assert_eq!(fork.key_count(), 20 * number);
         assert!(matches!(fork.fork(), Err(ForkError::Full(_))));
         let mut config = (*engine.config()).clone();

@@ -20,9 +20,9 @@ use trunkline_core::store::key_index::KeyScan;
 
 use super::key_hasher::BuildKeyHasher;
 
-/// Fewest writes of a large submission. In the map they would take 100 µs.
+/// The minimum number of writes of a large submission. In the map they would take 100 µs.
 const LARGE_WRITES_MIN: usize = 512;
-/// Most large submissions in the list. Each costs a read about 0.1 µs.
+/// The maximum number of large submissions in the list. Each costs a read about 0.1 µs.
 const LARGE_MAX: usize = 128;
 
 /// A write of a small submission.
@@ -46,11 +46,11 @@ struct Large {
 /// submissions in the list.
 #[derive(Debug, Default)]
 pub struct Overlay {
-    /// Ascending by sequence number.
+    /// The large submissions, in ascending order of sequence numbers.
     large: RwLock<Vec<Large>>,
     large_count: AtomicUsize,
     small: DashMap<Digest, Small, BuildKeyHasher>,
-    /// Submissions in the map.
+    /// The number of submissions in the map.
     small_count: AtomicUsize,
 }
 
@@ -237,7 +237,8 @@ mod tests {
         assert!(overlay.small.is_empty());
     }
 
-    /// Whether it is large, the first key, one in how many keys is deleted, whether it has a requirement.
+    /// Whether it is large, the first key, the number of keys of which one is deleted, and whether it has a
+    /// requirement.
     type Step = (bool, u16, u16, bool);
 
     fn batch_of((large, first, deletes, required): Step, value: u64) -> Batch {

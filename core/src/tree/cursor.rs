@@ -1,5 +1,5 @@
-//! Walking one slot of one version, or of a fork of it, a binary level at a time, as proofs see it, independent of
-//! the memory layout. Evicted pages are loaded before, while no lock is held.
+//! Walking one slot of one version, or of a fork of it, a binary level at a time, as proofs see it, independent of the
+//! memory layout. Evicted pages are loaded before, without a lock.
 
 use std::cell::OnceCell;
 use std::ops::RangeInclusive;
@@ -24,20 +24,20 @@ pub(crate) struct SlotView<'a> {
     digests: RwLockReadGuard<'a, Digests>,
     version: u64,
     bits: u32,
-    /// Pages that were loaded, ascending by node.
+    /// The loaded pages, in ascending order of nodes.
     loaded: &'a [Loaded],
     /// The changes of a fork on top of the version.
     forked: Option<&'a ForkSlot>,
-    /// Cells that changed since the version, as it saw them: restored when a cursor gets there.
+    /// The cells that changed since the version, as it saw them; restored when a cursor reaches them.
     restored: OnceCell<Box<Restored>>,
-    /// The changes since the version, by the lowest kept node above them: looked up when a cursor gets there.
+    /// The changes since the version, by the lowest kept node above them; looked up when a cursor reaches them.
     subtrees: [OnceCell<Box<Subtree>>; LOWEST_KEPT_MAX],
 }
 
 /// An evicted page of a version that a walk needs.
 #[derive(Debug)]
 pub(crate) struct Missing {
-    /// Its node in the heap.
+    /// The node of the page in the heap.
     page: u32,
     depth: u32,
     digest: Digest,
@@ -54,7 +54,7 @@ impl Missing {
         key_hashes(&self.paths)
     }
 
-    /// Takes the leaves that the leaf store has there, if the version's digest is theirs.
+    /// Takes the leaves of the leaf store, if they have the version's digest.
     pub(crate) fn load(self, leaves: &[Leaf]) -> Result<Loaded, LeavesDiffer> {
         if fold_leaves(leaves, self.depth).digest() != self.digest {
             let count = u32::try_from(leaves.len()).unwrap_or(u32::MAX);
@@ -76,12 +76,12 @@ pub(crate) struct Loaded {
 
 /// A version, or a fork of one, whose slots can be viewed.
 pub(crate) trait Slots {
-    /// Returns one slot, with pages that were loaded for it, ascending by node. Both halves of the slot stay locked while
-    /// the view lives.
+    /// Returns one slot, with the pages loaded for it, in ascending order of nodes. Both halves of the slot stay locked
+    /// while the view lives.
     fn slot_view<'a>(&'a self, slot: usize, loaded: &'a [Loaded]) -> SlotView<'a>;
 }
 
-/// Does work with the view of a slot, once everything is loaded that is missing in the view for it. No lock is held while
+/// Does work with the view of a slot, after all pages that the view lacks for it were loaded. No lock is held while
 /// pages are loaded.
 pub(crate) fn with_loaded<T, E>(
     slots: &impl Slots,
@@ -134,8 +134,8 @@ impl<'a> SlotView<'a> {
         }
     }
 
-    /// Shows a fork of the version instead, if it has changes. They are ignored where the fork has another directory: it
-    /// stands on a version that was retired, and what it shows is meaningless.
+    /// Shows a fork of the version instead, if it has changes. They are ignored if the fork has another directory: its
+    /// version was retired, and the view is meaningless.
     pub(super) fn forked(self, forked: Option<&'a ForkSlot>) -> Self {
         let forked = forked.filter(|forked| forked.bits == self.bits);
         Self { forked, ..self }
@@ -179,7 +179,7 @@ impl<'a> SlotView<'a> {
         }
     }
 
-    /// Adds the pages of the version below a node of the heap, in path order: those that are evicted as they are.
+    /// Adds the pages of the version below a node of the heap, in path order, with evicted pages unchanged.
     pub(super) fn add_pages(
         &self,
         node: u32,
@@ -207,7 +207,7 @@ impl<'a> SlotView<'a> {
         Ok(())
     }
 
-    /// Returns how many leaves of the version are below a node of the heap.
+    /// Returns the number of leaves of the version below a node of the heap.
     fn count_leaves(&self, node: u32) -> Result<u32, NotInMemory> {
         let subtree = self.subtree(node);
         let below = self.bits - node.ilog2();
@@ -258,7 +258,7 @@ impl<'a> SlotView<'a> {
         })
     }
 
-    /// Returns the evicted page that a node of the heap is the top of, or lies in.
+    /// Returns the evicted page whose top is a node of the heap, or that contains it.
     fn page_of(&self, node: u32) -> Option<u32> {
         if self.cells.evicted().places == 0 {
             return None;
@@ -268,7 +268,7 @@ impl<'a> SlotView<'a> {
     }
 
     /// Returns the evicted page of a key hash, or that of the only leaf of a subtree on the path to it; `None` if the
-    /// path ends where nothing is, or in memory.
+    /// path ends in an empty subtree or in memory.
     fn last_page(&self, key_hash: &Digest) -> Option<u32> {
         if self.cells.evicted().places == 0 {
             return None;
@@ -291,7 +291,7 @@ impl<'a> SlotView<'a> {
         Some(node)
     }
 
-    /// Returns a page that was loaded by its node in the heap.
+    /// Returns a loaded page by its node in the heap.
     fn loaded(&self, page: u32) -> Option<&Node> {
         let place = self
             .loaded
@@ -362,7 +362,7 @@ impl<'a> SlotView<'a> {
         &found.node
     }
 
-    /// Returns what changed below the lowest kept node on the way to a node of the heap.
+    /// Returns the changes below the lowest kept node on the way to a node of the heap.
     fn subtree(&self, node: u32) -> &Subtree {
         let top = lowest_kept(node);
         let subtree = &self.subtrees[(top ^ 1 << top.ilog2()) as usize];
@@ -385,7 +385,7 @@ enum Position<'a> {
     /// An evicted page. The proof shows no leaf of it, so its digest is enough.
     Evicted(u32),
     Branch(&'a Branch),
-    /// One half of a two-bit branch that stands one level above.
+    /// One half of a two-bit branch, one level above.
     Half(&'a Branch, bool),
     Leaves(&'a [Leaf]),
 }
@@ -474,7 +474,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Returns the only leaf below a heap node: on the side that is not empty, all the way down.
+    /// Returns the only leaf below a heap node, following the side that is not empty.
     fn lone_leaf(&self) -> View<'a> {
         let mut cursor = *self;
         while let Position::Heap(_) = cursor.place {

@@ -1,4 +1,4 @@
-//! Updating the digests, version after version.
+//! Updating the digests, version by version.
 
 use std::sync::Arc;
 
@@ -24,14 +24,14 @@ use crate::tree::SealedChanges;
 pub struct Roots {
     /// The version.
     pub version: u64,
-    /// Returns the number of keys present.
+    /// The number of keys present.
     pub key_count: u64,
     /// The digests of the 128 slots of the root node.
     pub slots: Box<[Digest; WIDTH]>,
     /// The digest of the whole state: equal digests mean equal states.
     pub state_digest: Digest,
-    /// The digests of the root node above the slots, as a heap: 1 is the state digest, `i` stands above
-    /// `2i` and `2i + 1`, and what would be 128 and on are the slots.
+    /// The digests of the root node above the slots, as a heap: 1 is the state digest, `i` is above `2i` and `2i + 1`,
+    /// and the slots follow from 128 on.
     above: Box<[Digest; WIDTH]>,
 }
 
@@ -70,7 +70,7 @@ impl Roots {
         }
     }
 
-    /// Returns a digest of the root node by its place in the heap: 1 to 127, then the slots.
+    /// Returns a digest of the root node by its position in the heap: 1 to 127, then the slots.
     pub(crate) fn digest(&self, place: usize) -> &Digest {
         match place.checked_sub(WIDTH) {
             None => &self.above[place],
@@ -79,8 +79,8 @@ impl Roots {
     }
 }
 
-/// Hashes sealed versions. There is one for each tree; it may live on another thread than the
-/// writer, and while it hashes version N the writer may apply N + 1.
+/// The hasher of sealed versions. There is one for each tree; it may live on another thread than the writer, and while
+/// it hashes version N the writer may apply N + 1.
 ///
 /// ```
 /// use trunkline_core::{params::CollisionPolicy, tree};
@@ -91,7 +91,7 @@ impl Roots {
 #[derive(Debug)]
 pub struct TreeHasher {
     shared: Arc<Shared>,
-    /// One for each shard that a version was ever cut into: at least one.
+    /// The scratch memory of each shard that a version was ever divided into: at least one.
     scratch: Vec<Scratch>,
     slots: Box<[Digest; WIDTH]>,
 }
@@ -106,8 +106,8 @@ impl TreeHasher {
         }
     }
 
-    /// Computes every digest that a version changed, on a number of threads: the calling one, and others of a pool.
-    /// Call it in the order in which versions were sealed.
+    /// Computes every digest that a version changed, on several threads: the calling one, and others of a pool. Call it
+    /// in the order in which versions were sealed.
     ///
     /// Without a pool, or with one thread, all work is done on the calling thread.
     pub fn hash(

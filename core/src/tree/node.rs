@@ -11,10 +11,10 @@ use std::sync::OnceLock;
 use crate::hash::Digest;
 use crate::params::{PATH_BITS, path_of};
 
-/// Most leaves of a block above depth 56. With one more, the block becomes a branch.
+/// The maximum number of leaves of a block above depth 56. With one more, the block becomes a branch.
 pub(super) const BLOCK_LEAVES_MAX: usize = 32;
-/// A branch with no more leaves than this becomes a block again. Less than the maximum of a block,
-/// so that adding and removing one key does not split and merge each time.
+/// The maximum number of leaves with which a branch becomes a block again. It is less than the maximum of a block, so
+/// that adding and removing one key does not split and merge each time.
 const MERGE_LEAVES_MAX: u64 = 16;
 
 /// A present key.
@@ -26,15 +26,15 @@ const MERGE_LEAVES_MAX: u64 = 16;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Leaf {
-    /// Hash of the key; its first 56 bits are the path.
+    /// The hash of the key; its first 56 bits are the path.
     pub key_hash: Digest,
-    /// Hash of the value.
+    /// The hash of the value.
     pub value_hash: Digest,
-    /// Version that last wrote the value: tells readers where the value lies.
+    /// The version that last wrote the value, by which readers find the value.
     pub origin: u64,
 }
 
-/// A subtree. No digest of a block is kept: a block is folded when it changes.
+/// A subtree. Blocks have no kept digest: a block is folded when it changes.
 #[derive(Clone, Debug)]
 pub(super) enum Node {
     Block(Block),
@@ -60,8 +60,8 @@ pub(super) struct Block {
     _tag: Tag,
 }
 
-/// A byte with one value only. The enums around a block store their discriminants in its other values, so
-/// that they take no more memory than the block.
+/// A byte with only one value. The enums around a block store their discriminants in its other values, so that they
+/// take no more memory than the block.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(u8)]
 enum Tag {
@@ -69,7 +69,7 @@ enum Tag {
     Block,
 }
 
-/// Leaves of a block that have a fingerprint in its header.
+/// The number of leaves of a block that have a fingerprint in its header.
 const FINGERPRINTS: usize = 9;
 
 /// The version of a block's last change, in six bytes: nothing changed after it. A refused change may count.
@@ -117,14 +117,14 @@ impl Block {
             .or_else(|| self.leaves.get(FINGERPRINTS..)?.iter().find(is_it))
     }
 
-    /// Returns those of the first few leaves whose byte is that of a key hash.
+    /// Returns those of the first few leaves whose fingerprint matches a key hash.
     pub(super) fn likely(&self, key_hash: &Digest) -> impl Iterator<Item = &Leaf> {
         let fingerprint = fingerprint_of(key_hash);
         let fingerprinted = self.leaves.iter().zip(&self.fingerprints);
         fingerprinted.filter_map(move |(leaf, other)| (*other == fingerprint).then_some(leaf))
     }
 
-    /// Returns whether the header alone tells that a key hash is absent.
+    /// Returns whether the header alone proves that a key hash is absent.
     pub(super) fn definitely_absent(&self, key_hash: &Digest) -> bool {
         let fingerprint = fingerprint_of(key_hash);
         let fingerprints = self.fingerprints.iter().take(self.leaves.len());
@@ -145,14 +145,14 @@ impl Block {
         std::mem::take(&mut self.leaves).into_vec()
     }
 
-    /// Puts leaves in that a version changed.
+    /// Stores leaves that a version changed.
     pub(super) fn replace(&mut self, leaves: Vec<Leaf>, version: u64) {
         self.put_back(leaves);
         self.changed_at = ChangedAt::new(self.changed_at.get().max(version));
         self.fingerprint();
     }
 
-    /// Puts the leaves back that were taken out, unchanged.
+    /// Stores the leaves again that were taken out, unchanged.
     pub(super) fn put_back(&mut self, leaves: Vec<Leaf>) {
         self.leaves = leaves.into_boxed_slice();
     }
@@ -175,24 +175,24 @@ fn fingerprint_of(key_hash: &Digest) -> u8 {
 #[derive(Clone, Debug)]
 pub(super) struct Branch {
     pub(super) children: [Node; 4],
-    /// Leaves below: always more than [`MERGE_LEAVES_MAX`].
+    /// The number of leaves below: always more than [`MERGE_LEAVES_MAX`].
     pub(super) count: u64,
-    /// Cleared by every change below, and set on demand.
+    /// The digest; cleared by every change below, and set on demand.
     pub(super) digest: OnceLock<Digest>,
 }
 
-/// Returns how many binary levels a branch at `depth` takes.
+/// Returns the number of binary levels of a branch at `depth`.
 pub(super) fn branch_bits(depth: u32) -> u32 {
     (PATH_BITS - depth).min(2)
 }
 
-/// Returns which child of a branch at `depth` a key hash belongs to.
+/// Returns the index of the child of a branch at `depth` that a key hash belongs to.
 pub(super) fn child_of(key_hash: &Digest, depth: u32) -> usize {
     let bits = branch_bits(depth);
     (path_of(key_hash) >> (PATH_BITS - depth - bits)) as usize & ((1 << bits) - 1)
 }
 
-/// Returns the bit of a key hash's path that tells the halves of a subtree at `depth` apart.
+/// Returns the bit of a key hash's path that distinguishes the halves of a subtree at `depth`.
 pub(super) fn bit_of(key_hash: &Digest, depth: u32) -> bool {
     path_of(key_hash) >> (PATH_BITS - 1 - depth) & 1 == 1
 }
@@ -283,8 +283,8 @@ impl Node {
         }
     }
 
-    /// Updates the branches above a block that a version changed, and splits or merges what has become
-    /// too large or too small. `gained` is by how many leaves the block grew.
+    /// Updates the branches above a block that a version changed, and splits or merges those that have become too large
+    /// or too small. `gained` is the number of leaves by which the block grew.
     pub(super) fn rebalance(&mut self, key_hash: &Digest, depth: u32, version: u64, gained: i64) {
         match self {
             Self::Block(block) if block.len() > BLOCK_LEAVES_MAX && depth < PATH_BITS => {

@@ -1,4 +1,4 @@
-//! Forks next to the model: at every step they have the digests, proofs and changes that the tree would have.
+//! Forks compared with the model: at every step they have the digests, proofs and changes of the tree.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -114,7 +114,7 @@ impl Forked {
         assert!(found.eq(expected));
     }
 
-    /// The writes that make the version that the fork is.
+    /// Returns the writes that make the version equal to the fork.
     pub(crate) fn effects(&self) -> PreparedBatch {
         let write = |change: Change| Write {
             key_hash: change.key_hash,
@@ -127,18 +127,18 @@ impl Forked {
         }
     }
 
-    /// The leaves that this version has if it is the fork.
+    /// Returns the leaves of this version if it is the fork.
     pub(crate) fn state_at(&self, version: u64, before: &State) -> State {
         with_origins(&leaves_of(&self.state), before, version)
     }
 }
 
-/// Stands for the leaf store of a tree that is in memory.
+/// Replaces the leaf store for a tree in memory.
 fn no_store(_: RangeInclusive<Hash>) -> Result<Vec<Leaf>, ProveError> {
     panic!("everything is in memory")
 }
 
-/// Keys that can be asked for, and hashes around theirs that make the tree deep and paths collide.
+/// Returns keys to request, and hashes near theirs that make the tree deep and paths collide.
 fn pool(rng: &mut StdRng) -> (Vec<Key>, Vec<Hash>) {
     let keys: Vec<Key> = (0..40).map(number_key).collect();
     let mut hashes: Vec<Hash> = keys.iter().map(|key| naive::plain(key)).collect();
@@ -155,7 +155,7 @@ fn fork_of(twin: &Twin, version: u64) -> Forked {
     Forked::new(twin.reader(), &twin.seen[&version], twin.policy)
 }
 
-/// Forks of several versions and forks of them, changed in turns while the tree goes on.
+/// Changes forks of several versions and forks of these in turns while the tree advances.
 fn random_run(seed: u64, policy: CollisionPolicy) {
     let mut rng = StdRng::seed_from_u64(seed);
     let (keys, hashes) = pool(&mut rng);
@@ -246,7 +246,7 @@ fn forks_grow_and_shrink_far_beyond_their_directories() {
             fork.check(&keys, no_store);
         }
         assert_eq!(fork.fork.key_count(), 0);
-        // The directory doubles several times, then is as large as it must be.
+        // The directory doubles several times, until it has its final size.
         commit(&mut twin, &mut full.clone());
         let mut again = fork_of(&twin, twin.version - 1);
         again.submit(&[(hashes[0], None)], no_store);
@@ -320,7 +320,7 @@ fn a_requirement_holds_of_the_state_of_the_fork() {
             ([9; 32], Some(1))
         );
     }
-    // The version below is as it was.
+    // The version below is unchanged.
     assert_eq!(twin.reader().get(1, &b), Ok(None));
     twin.check_leaves();
 }

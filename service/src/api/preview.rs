@@ -1,4 +1,4 @@
-//! Trying batches: a fork that is dropped.
+//! Previews of batches: a fork that is dropped.
 
 use bytes::Bytes;
 

@@ -1,4 +1,4 @@
-//! HTTP with JSON: the handlers under `/v1`, health, and the description of all of it.
+//! HTTP with JSON: the handlers under `/v1`, health, and the OpenAPI description.
 
 mod json;
 mod openapi;
@@ -23,7 +23,7 @@ use crate::observe::figures::Observed;
 use crate::observe::{metrics as recorder, table};
 use crate::proto;
 
-/// The header by which a request names its deadline, milliseconds.
+/// The header with which a request sets its deadline, milliseconds.
 pub(crate) const DEADLINE_HEADER: &str = "trunkline-deadline-ms";
 
 /// Returns the routes of the handlers.
@@ -67,7 +67,7 @@ impl IntoResponse for ServiceError {
         let body = Json(json::ErrorReply::of(&self));
         let mut response = (self.code.http_status(), body).into_response();
         if let Some(after) = self.retry_after {
-            // In whole seconds, and not none.
+            // In whole seconds, at least one.
             let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
             response
                 .headers_mut()
@@ -77,7 +77,7 @@ impl IntoResponse for ServiceError {
     }
 }
 
-/// A JSON body. Errors of reading it are those of the service.
+/// A JSON body. Its errors are those of the service.
 struct Sent<T>(T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Sent<T> {
@@ -158,12 +158,12 @@ struct ReadOne {
     version: Option<u64>,
     #[serde(default)]
     min_version: u64,
-    /// The key is in hex.
+    /// True if the key is in hex.
     #[serde(default)]
     hex: bool,
 }
 
-/// Returns the value as it is, or 404.
+/// Returns the value itself, or 404.
 async fn read_one(
     State(api): State<Arc<Api>>,
     Extension(call): Extension<Call>,
@@ -406,7 +406,7 @@ async fn decisions(
     Ok(response)
 }
 
-/// Answers as long as the process can; a restart does not mend what `/ready` reports.
+/// Answers as long as the process can; a restart would not fix what `/ready` reports.
 async fn live() -> &'static str {
     "live\n"
 }

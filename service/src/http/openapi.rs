@@ -5,7 +5,7 @@ use utoipa::OpenApi;
 
 use super::json;
 
-/// Declares the paths: each function stands for a handler, and has the documentation that callers see.
+/// Declares the paths: each function represents a handler, and has the documentation that callers see.
 mod paths {
     #![allow(dead_code)]
     use super::json::*;
@@ -15,14 +15,14 @@ mod paths {
         (status = 409, body = ErrorReply, description = "The idempotency key belongs to another batch"),
         (status = 503, body = ErrorReply, description = "Nothing was done; try again after retry_after_ms"),
         (status = 504, body = ErrorReply, description = "The deadline has passed; the batch may take effect")))]
-    /// Submits a batch: all of it takes effect, or nothing.
+    /// Submits a batch, which takes effect completely or not at all.
     fn submit() {}
 
     #[utoipa::path(post, path = "/v1/preview", request_body = PreviewRequest, responses(
         (status = 200, body = PreviewReply, description = "Outcomes may be refusals. Nothing was committed."),
         (status = 410, body = ErrorReply, description = "The version is no longer in memory"),
         (status = 503, body = ErrorReply, description = "Forks take as much memory as they may")))]
-    /// Tells what would become of batches, and which roots the state would have. Commits nothing.
+    /// Returns the outcomes that batches would have, and the roots of the resulting state. Commits nothing.
     fn preview() {}
 
     #[utoipa::path(post, path = "/v1/get", request_body = GetRequest, responses(
@@ -44,7 +44,7 @@ mod paths {
         ("min_version" = Option<u64>, Query, description = "Waits until this version is here")), responses(
         (status = 200, body = Vec<u8>, content_type = "application/octet-stream"),
         (status = 404, body = ErrorReply, description = "The key has no value")))]
-    /// Reads one value as it is.
+    /// Reads one value itself, without JSON.
     fn read_one() {}
 
     #[utoipa::path(post, path = "/v1/prove", request_body = ProveRequest, responses(
@@ -76,11 +76,11 @@ mod paths {
     fn consistency() {}
 
     #[utoipa::path(get, path = "/v1/evidence", params(("sequence" = u64, Query)), responses((status = 200, body = ProofReply)))]
-    /// Proves the place and the outcome of a submission.
+    /// Proves the position and the outcome of a submission.
     fn evidence() {}
 
     #[utoipa::path(get, path = "/v1/audit", params(("version" = Option<u64>, Query)), responses((status = 200, body = ProofReply)))]
-    /// Proves that state digest and KZG root are of the same state.
+    /// Proves that state digest and KZG root belong to the same state.
     fn audit() {}
 
     #[utoipa::path(get, path = "/v1/feed", params(("from" = Option<u64>, Query)),
@@ -102,7 +102,7 @@ mod paths {
 
     #[utoipa::path(get, path = "/v1/admin/decisions", params(("from" = Option<u64>, Query)),
         responses((status = 200, body = String, content_type = "application/x-ndjson")))]
-    /// Returns what the engine changed of its settings, and why.
+    /// Returns the changes that the engine made to its settings, with reasons.
     fn decisions() {}
 
     #[utoipa::path(post, path = "/v1/admin/revert", request_body = RevertRequest, responses(
@@ -111,7 +111,7 @@ mod paths {
         (status = 410, body = ErrorReply, description = "The version is no longer kept"),
         (status = 413, body = ErrorReply, description = "More has changed since than one submission may"),
         (status = 504, body = ErrorReply, description = "The deadline has passed; the revert may take effect")))]
-    /// Takes the state of an older version back, as a new version.
+    /// Restores the state of an older version, as a new version.
     fn revert() {}
 
     #[utoipa::path(get, path = "/live", responses((status = 200, body = String, content_type = "text/plain")))]
@@ -120,7 +120,7 @@ mod paths {
 
     #[utoipa::path(get, path = "/ready", responses(
         (status = 200, body = String, content_type = "text/plain"), (status = 503, body = ErrorReply)))]
-    /// Answers with 200 if the service takes work.
+    /// Answers with 200 if the service accepts work.
     fn ready() {}
 
     #[utoipa::path(get, path = "/metrics", responses((status = 200, body = String, content_type = "text/plain")))]

@@ -1,4 +1,4 @@
-//! How much of the past is kept: the oldest segments are removed, on the background thread.
+//! Bounds on the past: the oldest segments are removed, on the background thread.
 
 use std::sync::atomic::Ordering;
 
@@ -7,14 +7,14 @@ use trunkline_core::store::leaves::LeafStoreError;
 use super::Past;
 use crate::config::VersionsConfig;
 
-/// How much of the past is kept; 0 stands for no bound.
+/// The bounds on the past; 0 stands for no bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PastBounds {
-    /// Versions.
+    /// The maximum number of versions.
     pub versions_max: u64,
-    /// Seconds since a version became durable.
+    /// The maximum time since a version became durable, seconds.
     pub age_max_s: u64,
-    /// Bytes on disk.
+    /// The maximum bytes on disk.
     pub bytes_max: u64,
 }
 
@@ -40,7 +40,7 @@ impl Past {
         if removed.is_empty() {
             return Ok(());
         }
-        // Before anything is removed: a reader that checks after its look learns that its version is gone.
+        // Before anything is removed: a reader that checks after its read notices that its version is gone.
         let before = self.publish_pruned(removed.len());
         let store = self.store()?;
         for segment in removed {
@@ -70,7 +70,7 @@ impl Past {
                 last_ms => now_ms.saturating_sub(last_ms),
             };
             let is_unwanted = is_bound(bounds.bytes_max, bytes)
-                // Without it, enough versions are left.
+                // Without this one, enough versions are left.
                 || (bounds.versions_max > 0 && next - following.first >= bounds.versions_max)
                 || is_bound(1000 * bounds.age_max_s, age_ms);
             if !is_unwanted {

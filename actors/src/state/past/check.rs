@@ -1,4 +1,4 @@
-//! Reading everything that is stored, for a check of a directory.
+//! Reading all stored entries, for a check of a directory.
 
 use std::ops::ControlFlow;
 
@@ -73,7 +73,7 @@ impl Past {
         Ok(())
     }
 
-    /// Returns the versions that are stored.
+    /// Returns the range of stored versions.
     pub fn stored(&self) -> std::ops::Range<u64> {
         match self.segments.read().stored.is_empty() {
             true => 0..0,

@@ -15,10 +15,10 @@ use super::{PastEntry, PastStore, PastVisitor, Segment, ascending};
 use crate::store::disk::{Disk, OsDisk};
 use crate::store::leaves::LeafStoreError;
 
-/// Begins the names of keyspaces that are segments; the number follows.
+/// The beginning of the names of keyspaces that are segments; the number follows.
 const SEGMENT_PREFIX: &str = "past-";
-/// Tables outside of the sorted levels before they are merged. Entries are read rarely and removed soon, so merging late
-/// writes less.
+/// The maximum number of tables outside of the sorted levels before they are merged. Entries are read rarely and
+/// removed soon, so merging late writes less.
 const LOOSE_TABLES_MAX: u8 = 16;
 
 /// The segments in a database.

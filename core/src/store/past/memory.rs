@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::{PastEntry, PastStore, PastVisitor, Segment, ascending};
 use crate::store::leaves::LeafStoreError;
 
-/// A store in memory. An ingestion that no sync followed is kept or lost as a whole at a crash.
+/// A store in memory. An unsynced ingestion is kept or lost completely at a crash.
 ///
 /// ```
 /// use trunkline_core::store::past::{MemoryPast, PastStore, version_key};
@@ -33,7 +33,7 @@ struct State {
 }
 
 impl MemoryPast {
-    /// Loses power and starts again.
+    /// Simulates a power loss and starts again.
     pub fn crash(&self, seed: u64) {
         let state = &mut *self.lock();
         for (place, (segment, entries)) in state.unsynced.drain(..).enumerate() {

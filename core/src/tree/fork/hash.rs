@@ -1,7 +1,6 @@
 //! The digests of a fork: many hashes at once, as for a version of the tree.
 //!
-//! Changed cells are folded, then the paths above them, level by level. A half that the fork did not change is what the
-//! version has.
+//! Changed cells are folded, then the paths above them, level by level. An unchanged half comes from the version.
 
 use super::slot::ForkSlot;
 use crate::hash::{Digest, INNER, Pair, pair};
@@ -12,7 +11,7 @@ use crate::tree::dirty::Dirty;
 use crate::tree::fold::{Fold, Gather};
 use crate::tree::versions::Entries;
 
-/// Memory that hashing one slot leaves for the next.
+/// The memory that hashing one slot leaves for the next.
 pub(super) struct Hashing {
     dirty: Dirty,
     gather: Gather,
@@ -42,7 +41,7 @@ impl Hashing {
         let mut cells = std::mem::take(&mut own.unhashed);
         cells.sort_unstable();
         cells.dedup();
-        // A version that was retired may have another directory. The answer is meaningless then.
+        // A retired version may have another directory. The result is meaningless then.
         let below = (version.bits() == own.bits).then_some(version);
         let below = |node| below.map_or(EMPTY, |version| version.entry(node));
         let mut fresh = self.fold_cells(slot, own, &cells);
@@ -130,7 +129,7 @@ impl Hashing {
     }
 }
 
-/// Returns the entries of two lists in descending order; of a node in both that of the fresh one.
+/// Returns the entries of two lists in descending order; for a node in both, that of the fresh one.
 fn merged(old: Entries, fresh: Entries) -> Entries {
     if old.is_empty() {
         return fresh;

@@ -37,12 +37,12 @@ use crate::params::{CollisionPolicy, WIDTH, slot_of};
 use hash::Hashing;
 use slot::ForkSlot;
 
-/// Added to the origins of leaves that a fork wrote. No version has so high a number.
+/// The number added to the origins of leaves that a fork wrote. No version has so high a number.
 const OWN_ORIGINS: u64 = 1 << 63;
 
 /// A private state over a version.
 ///
-/// The answers are right only while the version is readable: call, check that it still is, and only then use the
+/// The answers are correct only while the version is readable: call, check that it still is, and only then use the
 /// answer, as with [`TreeReader`].
 ///
 /// ```
@@ -69,11 +69,11 @@ pub struct TreeFork {
     version: u64,
     policy: CollisionPolicy,
     key_count: u64,
-    /// Submissions that took effect.
+    /// The number of submissions that took effect.
     applied: u64,
-    /// The slots that it changed.
+    /// The slots that the fork changed.
     slots: Vec<Option<Arc<ForkSlot>>>,
-    /// Digests of all slots, up to date but for those of slots with cells to hash.
+    /// The digests of all slots, up to date except for slots with cells to hash.
     tops: Box<[Digest; WIDTH]>,
 }
 
@@ -119,7 +119,7 @@ impl TreeFork {
         self.key_count
     }
 
-    /// Returns about how many bytes it takes in memory, with what it shares with its clones.
+    /// Returns approximately the bytes that it takes in memory, including those shared with its clones.
     pub fn bytes(&self) -> usize {
         let slots = self.slots.iter().flatten();
         let own = WIDTH * (size_of::<Digest>() + size_of::<usize>());
@@ -137,7 +137,7 @@ impl TreeFork {
         batch: &PreparedBatch,
         leaves: impl Fn(RangeInclusive<Digest>) -> Result<Vec<Leaf>, E>,
     ) -> Result<Result<Applied, Refusal>, E> {
-        // Everything that can fail but for a refusal comes first.
+        // Everything that can fail, except for a refusal, comes first.
         for (key_hash, requirement) in &batch.requirements {
             let leaf = self.get(key_hash, &leaves)?;
             let holds = match requirement {
@@ -198,8 +198,8 @@ impl TreeFork {
         })
     }
 
-    /// Returns which of the submissions that took effect wrote a leaf, counted from zero; `None` if the leaf is as the
-    /// version has it.
+    /// Returns the index of the effective submission that wrote a leaf, from zero; `None` if the leaf is that of the
+    /// version.
     ///
     /// ```
     /// use trunkline_core::tree::{Leaf, TreeFork};
@@ -210,13 +210,13 @@ impl TreeFork {
         (leaf.origin & OWN_ORIGINS != 0).then_some(leaf.origin & !OWN_ORIGINS)
     }
 
-    /// Returns the leaf of a key hash, or that it has none, if the fork has a copy of its cell. Otherwise the key is as the
-    /// version has it.
+    /// Returns the leaf of a key hash, or `Some(None)` if it has none, if the fork has a copy of its cell. Otherwise
+    /// the key is unchanged since the version.
     pub fn own(&self, key_hash: &Digest) -> Option<Option<Leaf>> {
         self.slots[slot_of(key_hash)].as_ref()?.get(key_hash)
     }
 
-    /// Returns the keys that have another value than at the version, or none, or had none, ascending by key hash.
+    /// Returns the keys whose value was added, changed or removed since the version, in ascending order of key hashes.
     pub fn changes(&self) -> impl Iterator<Item = Change> {
         let slots = self.slots.iter().flatten();
         let changes = slots.flat_map(|slot| slot.changes());
@@ -279,7 +279,7 @@ impl TreeFork {
         })
     }
 
-    /// Copies the cells of some writes that it has no copy of yet.
+    /// Copies the cells of some writes that were not copied yet.
     fn copy_cells<E: From<LeavesDiffer>>(
         &mut self,
         slot: usize,
@@ -302,7 +302,7 @@ impl TreeFork {
             let own = Arc::make_mut(own);
             let is_same = own.bits == view.bits();
             for cell in cells(own.bits) {
-                // A version that was retired may have another directory. The copy is meaningless then.
+                // A retired version may have another directory. The copy is meaningless then.
                 own.copy(cell, || match is_same {
                     true => view.cell(cell).clone(),
                     false => Node::default(),
@@ -321,7 +321,7 @@ impl TreeFork {
     }
 }
 
-/// Reads a page that is missing.
+/// Reads a missing page.
 fn load<E: From<LeavesDiffer>>(
     page: Missing,
     leaves: impl Fn(RangeInclusive<Digest>) -> Result<Vec<Leaf>, E>,

@@ -1,4 +1,4 @@
-//! What a fork changed in one slot: copies of cells, and the digests above them.
+//! The changes of a fork in one slot: copies of cells, and the digests above them.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -14,26 +14,26 @@ use crate::tree::undo::{RECORD_BYTES, Undo};
 use crate::tree::update::Update;
 use crate::tree::versions::{Entries, find};
 
-/// The version of all records: a fork has one state before it, that of the version below.
+/// The version of all records: a fork has only one earlier state, that of the version below.
 const BEFORE: u64 = 0;
 const CHANGED: u64 = 1;
-/// Bytes of a copied cell in the map, without its leaves.
+/// The bytes of a copied cell in the map, without its leaves.
 const CELL_BYTES: usize = 2 * (size_of::<u32>() + size_of::<Node>());
 
 /// A slot of a fork.
 #[derive(Clone, Debug)]
 pub(in crate::tree) struct ForkSlot {
-    /// Bits of the directory: those of the version, whatever the fork adds.
+    /// The bits of the directory, which stay those of the version.
     pub(in crate::tree) bits: u32,
     cells: BTreeMap<u32, Node>,
-    /// Leaves in the copied cells.
+    /// The number of leaves in the copied cells.
     leaves: usize,
-    /// The first leaf of each changed key, as the version has it.
+    /// The first leaf of each changed key, as in the version.
     undo: Undo,
     records: usize,
-    /// The digests of the nodes above changed cells, descending by node, as far as they are up to date.
+    /// The digests of the nodes above changed cells that are up to date, in descending order of nodes.
     pub(in crate::tree) entries: Entries,
-    /// Cells that changed since.
+    /// The cells that changed since.
     pub(in crate::tree) unhashed: Vec<u32>,
 }
 
@@ -55,7 +55,7 @@ impl ForkSlot {
         ROOT_BITS + self.bits
     }
 
-    /// Returns about how many bytes it holds, with the digests that it will have.
+    /// Returns approximately the bytes that it takes, including the digests that it will have.
     pub(super) fn bytes(&self) -> usize {
         let cells = self.cells.len();
         let levels = 0..=self.bits.min(PATH_BITS);
@@ -86,14 +86,14 @@ impl ForkSlot {
         find(&self.entries, node)
     }
 
-    /// Returns the leaf of a key hash, or that it has none, if its cell was copied.
+    /// Returns the leaf of a key hash, or `Some(None)` if it has none, if its cell was copied.
     pub(super) fn get(&self, key_hash: &Digest) -> Option<Option<Leaf>> {
         let node = self.cell(cell_of(key_hash, self.bits))?;
         Some(node.get(key_hash, self.depth()).copied())
     }
 
-    /// Applies `writes[range]` to copied cells, path by path. Returns by how many leaves they grew. After a refusal the paths
-    /// before it stay changed until [`Self::roll_back`].
+    /// Applies `writes[range]` to copied cells, path by path. Returns the number of leaves by which they grew. After a
+    /// refusal the earlier paths stay changed until [`Self::roll_back`].
     pub(super) fn apply(
         &mut self,
         update: &mut Update<'_>,
@@ -128,7 +128,7 @@ impl ForkSlot {
         self.records = self.undo.open(CHANGED).len();
     }
 
-    /// Takes back what a refused submission had changed before its refusal. Its cells are hashed once more.
+    /// Undoes the changes that a refused submission made before its refusal. Its cells are hashed once more.
     pub(super) fn roll_back(&mut self, version: u64) {
         let (bits, depth) = (self.bits, self.depth());
         for record in self.undo.take_open().into_iter().rev() {
@@ -139,7 +139,7 @@ impl ForkSlot {
         }
     }
 
-    /// Returns the keys that were changed, ascending by key hash.
+    /// Returns the changed keys, in ascending order of key hashes.
     pub(super) fn changes(&self) -> impl Iterator<Item = Change> {
         let records = self.undo.changed_since(BEFORE, 0..1 << PATH_BITS);
         records.into_iter().map(|record| Change {
