@@ -17,8 +17,8 @@ use trunkline_actors::runtime::clock;
 use trunkline_actors::runtime::thread;
 use trunkline_actors::runtime::wait::block_on;
 use trunkline_actors::state::read::ReadError;
-use trunkline_core::batch::{BatchError, PreparedBatch, revert_digest};
-use trunkline_core::hash::Digest;
+use trunkline_core::batch::{BatchError, BatchLimits, PreparedBatch, revert_digest};
+use trunkline_core::hash::{Digest, hash};
 use trunkline_core::outcome::{IdempotencyKey, Outcome};
 use trunkline_core::params::{METADATA_BYTES_MAX, WIDTH};
 use trunkline_core::store::effect::Effect;
@@ -26,7 +26,7 @@ use trunkline_core::tree::{Change, NotInMemory};
 
 use crate::engine::{Behind, Engine};
 use crate::error::{SnapshotError, SubmitError};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{PastView, Snapshot};
 
 /// What a revert has besides the version.
 ///
@@ -72,7 +72,7 @@ pub enum RevertError {
         /// Most bytes of the keys and values that a revert may change.
         bytes_max: usize,
     },
-    /// A value of the version, or a key, cannot be read.
+    /// A value of the version, or a key, cannot be read, or the version was pruned from the archive meanwhile.
     #[error(transparent)]
     Read(#[from] ReadError),
     /// A thread could not be started.
@@ -99,7 +99,7 @@ impl RevertError {
 }
 
 impl Engine {
-    /// Reverts to a version that is kept (`versions.retain_versions`, or a snapshot holds it): makes a *new* version whose
+    /// Reverts to a version that is kept (`versions.retain_versions`, a snapshot holds it, or `versions.archive` has it): makes a *new* version whose
     /// state digest is that of the old one, atomically. Nothing that was acknowledged is erased. The outcome is
     /// [`Outcome::Reverted`] with the commit id of the old version.
     ///
@@ -206,10 +206,10 @@ impl Engine {
         if bytes > METADATA_BYTES_MAX {
             return Err(SubmitError::from(BatchError::MetadataTooLong { bytes }).into());
         }
-        let to = match self.kept(version) {
-            // Only a repeat can name it.
-            Err(expired @ SnapshotError::Expired { .. }) => Err(expired),
-            kept => Ok(kept?),
+        let to = match self.snapshot_at(version) {
+            Err(not_yet @ SnapshotError::NotYet { .. }) => return Err(not_yet.into()),
+            // Of those that are not kept any more, only a repeat can name one.
+            found => found,
         };
         let commit_id = match &to {
             Ok(to) => Ok(to.commit_id()),
@@ -243,28 +243,20 @@ impl Engine {
         // What is in the pipeline of an engine that failed has given its permits back, too.
         context.health.check().map_err(SubmitError::from)?;
         let newest = self.snapshot();
-        let limits = context.config().submit.resolved_limits();
-        let too_large = || RevertError::TooLarge {
-            version: revert.to.version(),
-            operations_max: limits.operations_max,
-            bytes_max: limits.bytes_max,
+        // While the call waited, memory may have given up the version that it held, and the archive has it.
+        let to = match revert.to.check_readable() {
+            Ok(()) => revert.to.clone(),
+            Err(_) => self.snapshot_at(revert.to.version())?,
         };
+        let limits = context.config().submit.resolved_limits();
         let preparing = context.in_flight.prepare();
-        let mut undone = Undone::default();
-        for slot in 0..WIDTH {
-            for change in changes_since(&revert.to, slot)? {
-                undone.push(&revert.to, &newest, &change)?;
-                if undone.writes.len() > limits.operations_max || undone.bytes > limits.bytes_max {
-                    return Err(too_large());
-                }
-            }
-        }
-        let commit_id = revert.to.commit_id();
+        let undone = Undone::of(&to, &newest, limits)?;
+        let commit_id = to.commit_id();
         let behind = Behind {
             sequence: newest.record().last_sequence,
             resolved: Resolved {
                 outcome: Outcome::Reverted { commit_id },
-                state_digest: revert.to.record().state_digest,
+                state_digest: to.record().state_digest,
                 forked: None,
             },
         };
@@ -302,24 +294,111 @@ fn changes_since(to: &Snapshot, slot: usize) -> Result<impl Iterator<Item = Chan
 }
 
 /// The writes that take changes back, ascending by key hash.
-#[derive(Default)]
 struct Undone {
     writes: Vec<(Digest, Bytes, Option<Bytes>)>,
     bytes: usize,
+    version: u64,
+    limits: BatchLimits,
 }
 
 impl Undone {
-    fn push(&mut self, to: &Snapshot, newest: &Snapshot, change: &Change) -> Result<(), ReadError> {
-        let (key, value) = match (&change.then, &change.now) {
-            (Some(then), _) => {
-                let (key, value) = to.key_and_value(then)?;
-                (key, Some(value))
-            }
-            (None, Some(now)) => (newest.key_and_value(now)?.0, None),
-            (None, None) => return Ok(()),
+    /// Computes the difference from the newest version to an older one.
+    fn of(to: &Snapshot, newest: &Snapshot, limits: BatchLimits) -> Result<Self, RevertError> {
+        let mut undone = Self {
+            writes: Vec::new(),
+            bytes: 0,
+            version: to.version(),
+            limits,
         };
+        for slot in 0..WIDTH {
+            match to.past() {
+                None => undone.add_kept(to, newest, slot)?,
+                Some(past) => undone.add_archived(&past, newest, slot)?,
+            }
+        }
+        Ok(undone)
+    }
+
+    /// Adds what changed in a slot since a version of which the tree keeps what was replaced.
+    fn add_kept(
+        &mut self,
+        to: &Snapshot,
+        newest: &Snapshot,
+        slot: usize,
+    ) -> Result<(), RevertError> {
+        for change in changes_since(to, slot)? {
+            let (key, value) = match (&change.then, &change.now) {
+                (Some(then), _) => {
+                    let (key, value) = to.key_and_value(then)?;
+                    (key, Some(value))
+                }
+                (None, Some(now)) => (newest.key_and_value(now)?.0, None),
+                (None, None) => continue,
+            };
+            self.push(change.key_hash, key, value)?;
+        }
+        Ok(())
+    }
+
+    /// Adds what changed in a slot since an archived version.
+    fn add_archived(
+        &mut self,
+        past: &PastView<'_>,
+        newest: &Snapshot,
+        slot: usize,
+    ) -> Result<(), RevertError> {
+        for range in past.differences(slot, newest.version())? {
+            let mut next = Some(*range.start());
+            while let Some(from) = next {
+                let (changes, following) = past.changes_since(from..=*range.end())?;
+                for (key_hash, then) in changes {
+                    self.take_back(newest, key_hash, then)?;
+                }
+                next = following;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the write that gives a key the value again that it had, unless it has it.
+    fn take_back(
+        &mut self,
+        newest: &Snapshot,
+        key_hash: Digest,
+        then: Option<(Bytes, Bytes)>,
+    ) -> Result<(), RevertError> {
+        let now = newest.leaf_at(&key_hash)?;
+        match (then, now) {
+            (Some((_, value)), Some((now, _))) if hash(&value) == now.value_hash => Ok(()),
+            (Some((key, value)), _) => self.push(key_hash, key, Some(value)),
+            (None, Some((_, Some(key)))) => self.push(key_hash, key, None),
+            (None, Some((now, None))) => {
+                let (key, _) = newest.key_and_value(&now)?;
+                self.push(key_hash, key, None)
+            }
+            (None, None) => Ok(()),
+        }
+    }
+
+    fn push(
+        &mut self,
+        key_hash: Digest,
+        key: Bytes,
+        value: Option<Bytes>,
+    ) -> Result<(), RevertError> {
         self.bytes += key.len() + value.as_ref().map_or(0, Bytes::len);
-        self.writes.push((change.key_hash, key, value));
+        self.writes.push((key_hash, key, value));
+        let BatchLimits {
+            operations_max,
+            bytes_max,
+        } = self.limits;
+        if self.writes.len() > operations_max || self.bytes > bytes_max {
+            return Err(RevertError::TooLarge {
+                version: self.version,
+                operations_max,
+                bytes_max,
+            });
+        }
         Ok(())
     }
 

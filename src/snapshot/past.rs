@@ -1,10 +1,12 @@
 //! Snapshots of versions that memory does not keep (`versions.archive`).
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use trunkline_actors::state::State;
-use trunkline_actors::state::past::{OpenedVersion, Past, PastError, PastStep};
+use trunkline_actors::state::order::{KeyRange, RangePage};
+use trunkline_actors::state::past::{OpenedVersion, Past, PastChanges, PastError, PastStep};
 use trunkline_actors::state::read::ReadError;
 use trunkline_core::hash::Digest;
 use trunkline_core::proof::Draft;
@@ -15,7 +17,7 @@ use crate::error::SnapshotError;
 
 /// A version that memory does not keep, and where it is.
 #[derive(Clone, Copy)]
-pub(super) struct PastView<'a> {
+pub(crate) struct PastView<'a> {
     past: &'a Past,
     state: &'a State,
     opened: &'a OpenedVersion,
@@ -44,7 +46,7 @@ impl Snapshot {
     }
 
     /// Returns where the version is, if memory does not keep it.
-    pub(super) fn past(&self) -> Option<PastView<'_>> {
+    pub(crate) fn past(&self) -> Option<PastView<'_>> {
         Some(PastView {
             past: self.state.past.as_ref()?,
             state: &self.state,
@@ -76,6 +78,31 @@ impl PastView<'_> {
         let range = from..=[0xff; 32];
         let step = self.past.scan(&self.state.values, self.version(), range);
         Ok(step?)
+    }
+
+    /// Returns the first page of a range.
+    pub(super) fn range(&self, range: &KeyRange) -> Result<RangePage, ReadError> {
+        self.state.range_past(self.past, self.version(), range)
+    }
+
+    /// Returns the ranges of key hashes of a slot in which a newer version differs that memory keeps.
+    pub(crate) fn differences(
+        &self,
+        slot: usize,
+        newer: u64,
+    ) -> Result<Vec<RangeInclusive<Digest>>, ReadError> {
+        let (past, reader) = (self.past, &self.state.reader);
+        Ok(past.differences(reader, self.opened, slot, newer)?)
+    }
+
+    /// Returns the first key hashes of a range that newer versions have written, with what this one saw.
+    pub(crate) fn changes_since(
+        &self,
+        range: RangeInclusive<Digest>,
+    ) -> Result<PastChanges, ReadError> {
+        self.state.metrics.store_read();
+        let values = &self.state.values;
+        Ok(self.past.changes_since(values, self.version(), range)?)
     }
 
     /// Collects what a proof of some keys shows.

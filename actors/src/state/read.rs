@@ -65,14 +65,6 @@ pub enum ReadError {
         "the directory keeps no index of keys in byte order; create it anew with store.key_order = true, for example from an export"
     )]
     NoKeyOrder,
-    /// The version is archived, and the index has no keys that were deleted since.
-    #[error(
-        "version {version} is archived, and ranges are read of versions in memory only: raise versions.retain_versions, or walk over all keys"
-    )]
-    RangeArchived {
-        /// The version.
-        version: u64,
-    },
     /// The version is archived and cannot be read.
     #[error(transparent)]
     Past(#[from] PastError),

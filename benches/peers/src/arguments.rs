@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use crate::engines::EngineKind;
+use crate::larger;
 use crate::workload::Fresh;
 
 /// Runs the same workload on several engines, each run in a process and a directory of its own, and
@@ -103,6 +104,11 @@ pub(crate) enum Command {
     /// One run, for the parent process.
     #[command(hide = true)]
     Run { job: String },
+    /// States larger than memory: each engine inside one control group with a memory limit.
+    Larger(#[command(flatten)] larger::Options),
+    /// A part of the above, for the parent process.
+    #[command(hide = true)]
+    RunLarger { job: String },
     /// Touches this many bytes of memory and ends.
     #[command(hide = true)]
     Touch { bytes: usize },

@@ -42,6 +42,17 @@ pub(crate) enum BenchError {
         /// The feature that it needs.
         feature: &'static str,
     },
+    /// Neither version of control groups limits memory here.
+    #[error(
+        "{path} could not be made a control group with a memory limit; run as root on Linux, where version 2 has the memory controller or version 1 is mounted at /sys/fs/cgroup/memory"
+    )]
+    NoMemoryLimit {
+        /// The directory of the group.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// A file or directory could not be used.
     #[error("{path} could not be used")]
     File {

@@ -56,6 +56,8 @@ pub(crate) struct Job {
     pub(crate) proofs: usize,
     /// The schedule of the batches, if they do not follow one another.
     pub(crate) schedule: Option<Schedule>,
+    /// Bytes for all caches of an engine that has a setting for them, instead of what it has by default.
+    pub(crate) cache_bytes: Option<u64>,
 }
 
 /// An open loop: batches are submitted even if earlier ones are not done.

@@ -98,6 +98,7 @@ fn job(arguments: &Arguments, line: Line) -> Job {
             _ => arguments.proofs,
         },
         schedule: None,
+        cache_bytes: None,
     }
 }
 

@@ -36,7 +36,7 @@ const ABSENT: u64 = 1 << 48;
 /// (2014). The finalizer is a bijection, so different counters give different keys.
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
-fn mixed(mut word: u64) -> u64 {
+pub(crate) fn mixed(mut word: u64) -> u64 {
     word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     word ^ (word >> 31)
@@ -69,12 +69,19 @@ pub(crate) fn value(number: u64) -> Value {
 
 /// Numbers below a bound, uniform, from a counter.
 #[derive(Clone, Debug)]
-struct Choices {
+pub(crate) struct Choices {
     state: u64,
 }
 
 impl Choices {
-    fn below(&mut self, bound: u64) -> u64 {
+    /// Numbers of their own for each seed.
+    pub(crate) fn new(seed: u64) -> Self {
+        let state = mixed(CHOICES.wrapping_add(seed));
+        Self { state }
+    }
+
+    /// The next number.
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.state = self.state.wrapping_add(STEP);
         let wide = u128::from(mixed(self.state)) * u128::from(bound);
         (wide >> 64) as u64

@@ -157,6 +157,11 @@ pub(super) fn cell_of(key_hash: &Digest, bits: u32) -> u32 {
 }
 
 impl Cells {
+    /// Returns the bytes of what is kept for older versions.
+    pub(super) fn undo_bytes(&self) -> usize {
+        self.undo.memory_bytes()
+    }
+
     /// Returns the directory of a slot that holds these leaves, sorted by path.
     pub(super) fn build(slot: usize, leaves: &[Leaf]) -> Self {
         let mut cells = Self {

@@ -287,6 +287,11 @@ pub(super) struct Digests {
 }
 
 impl Digests {
+    /// Returns the bytes of what is kept for older versions.
+    pub(super) fn versions_bytes(&self) -> usize {
+        self.versions.memory_bytes()
+    }
+
     pub(super) fn new() -> Self {
         Self {
             heap: Heap::new(0),

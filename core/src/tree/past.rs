@@ -220,9 +220,44 @@ impl PastSlot {
             };
             node = 2 * node + u32::from(right);
         }
-        let shift = PATH_BITS - ROOT_BITS - self.levels;
-        let prefix = (self.slot as u64) << self.levels | u64::from(node - (1 << self.levels));
-        Some((node, key_hashes(&(prefix << shift..(prefix + 1) << shift))))
+        Some((node, self.range(node, self.levels)))
+    }
+
+    /// Returns the ranges of key hashes below which the slot differs from what the tree has at a version that is not
+    /// retired, ascending. As narrow as the digests of both can tell.
+    pub fn differences(&self, reader: &TreeReader, version: u64) -> Vec<RangeInclusive<Digest>> {
+        let top = reader.top_at(version, self.slot);
+        if Entry::from(top) == self.entries[1] {
+            return Vec::new();
+        }
+        let whole = || vec![self.range(1, 0)];
+        if self.levels == 0 || !top.deep {
+            return whole();
+        }
+        let mut ranges: Vec<RangeInclusive<Digest>> = Vec::new();
+        let mut before = None;
+        for node in PAST_NODES..2 * PAST_NODES {
+            let Some(now) = reader.node_at(version, self.slot, node as u8) else {
+                return whole();
+            };
+            if Entry::from(now) == self.entries[node] {
+                continue;
+            }
+            let range = self.range(node as u32, self.levels);
+            match ranges.last_mut() {
+                Some(last) if before == Some(node - 1) => *last = *last.start()..=*range.end(),
+                _ => ranges.push(range),
+            }
+            before = Some(node);
+        }
+        ranges
+    }
+
+    /// Returns the range of key hashes below a node that is this many levels below the top.
+    fn range(&self, node: u32, levels: u32) -> RangeInclusive<Digest> {
+        let shift = PATH_BITS - ROOT_BITS - levels;
+        let prefix = (self.slot as u64) << levels | u64::from(node - (1 << levels));
+        key_hashes(&(prefix << shift..(prefix + 1) << shift))
     }
 
     /// Takes the leaves of a range that [`Self::missing`] named, ascending; they must fold to the digest above them.

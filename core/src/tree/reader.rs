@@ -1,6 +1,7 @@
 //! Reading versions of the tree, present and past, from any thread.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::cells::cell_of;
 use super::cursor::{Loaded, SlotView, Slots};
@@ -75,6 +76,30 @@ impl TreeReader {
 
     pub(super) fn shared(&self) -> &Shared {
         &self.shared
+    }
+
+    /// Returns the bytes of buffers for changes: spare ones, and those on their way to the hasher.
+    ///
+    /// ```
+    /// use trunkline_core::{params::CollisionPolicy, tree};
+    /// let (writer, _) = tree::build(CollisionPolicy::Bucket, &[]).unwrap();
+    /// assert_eq!(writer.reader().buffer_bytes(), 0);
+    /// ```
+    pub fn buffer_bytes(&self) -> usize {
+        self.shared.buffer_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Returns the bytes of the leaves and digests that are kept for older versions, and of spare lists for them.
+    ///
+    /// ```
+    /// use trunkline_core::{params::CollisionPolicy, tree};
+    /// let (writer, _) = tree::build(CollisionPolicy::Bucket, &[]).unwrap();
+    /// assert_eq!(writer.reader().replaced_bytes(), 0);
+    /// ```
+    pub fn replaced_bytes(&self) -> usize {
+        let slots = self.shared.slots.iter();
+        let bytes = slots.map(|slot| slot.cells().undo_bytes() + slot.digests().versions_bytes());
+        bytes.sum()
     }
 
     /// Returns the leaf of a key hash at a version.

@@ -121,6 +121,13 @@ const SPARE_LISTS_MAX: usize = 32;
 const SPARE_RECORDS_MAX: usize = 1 << 10;
 
 impl Undo {
+    /// Returns the bytes of all records, and of the lists that are kept for reuse.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let kept = self.items.iter().map(|item| item.records.capacity());
+        let spare = self.spare.iter().map(Vec::capacity);
+        kept.chain(spare).sum::<usize>() * size_of::<Record>()
+    }
+
     /// Returns the records of a version that is being made.
     pub(super) fn open(&mut self, version: u64) -> &mut Vec<Record> {
         if self.items.back().is_none_or(|item| item.version != version) {

@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 
 use super::digests::{Entry, Heap};
+use crate::hash::Pair;
 
 /// The lowest level of a slot's heap whose replaced digests are kept.
 ///
@@ -74,6 +75,16 @@ const SPARE_LISTS_MAX: usize = 32;
 const SPARE_ENTRIES_MAX: usize = 1 << 12;
 
 impl Versions {
+    /// Returns the bytes of all entries, and of the lists that are kept for reuse.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let kept = self.items.iter().map(|item| match &item.replaced {
+            Replaced::Entries(entries) => entries.capacity() * size_of::<(u32, Entry)>(),
+            Replaced::Whole(heap) => size_of::<Pair>() << heap.bits(),
+        });
+        let spare = self.spare.iter().map(Vec::capacity);
+        kept.sum::<usize>() + spare.sum::<usize>() * size_of::<(u32, Entry)>()
+    }
+
     /// Returns an empty list to fill.
     pub(super) fn list(&mut self) -> Entries {
         self.spare.pop().unwrap_or_default()

@@ -202,6 +202,7 @@ impl TreeWriter {
             cells.push_all(&mut self.dirty[shard]);
         }
         self.dirty.iter_mut().for_each(Dirty::sort);
+        self.shared.hand_over(&self.dirty);
         SealedChanges {
             version,
             key_count: self.key_count,

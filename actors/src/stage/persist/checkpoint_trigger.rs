@@ -15,6 +15,19 @@ use crate::runtime::clock;
 /// than opening without it.
 const SHARE_AT_CLOSE: u64 = 16;
 
+/// A tree above its bytes by one part in so many starts a checkpoint: what no checkpoint covers cannot be evicted.
+const SURPLUS_PART: u64 = 8;
+/// It does so from this part of the bytes on that start a checkpoint in any case.
+const PRESSED_PART: u64 = 8;
+/// A checkpoint of less would not be worth its syncs.
+const PRESSED_BYTES_MIN: u64 = 1 << 20;
+
+/// Returns whether the tree is clearly above what the budget leaves it.
+fn lacks_memory(context: &StageContext) -> bool {
+    let bytes_max = context.settings.tree_bytes_max();
+    bytes_max > 0 && context.metrics.tree_bytes_now() > bytes_max + bytes_max / SURPLUS_PART
+}
+
 /// Starts checkpoints when enough has gathered in memory or in the log.
 pub(super) struct CheckpointTrigger {
     checkpoints: Checkpoints,
@@ -38,18 +51,20 @@ impl CheckpointTrigger {
         log: &mut LogWriter,
     ) -> Result<(), EngineFailure> {
         let config = context.config();
-        let limits = &config.checkpoint;
+        let (bytes_max, unflushed_bytes_max) = config.checkpoint_within_budget();
         let (unflushed_bytes, gathered_bytes) = self.gathered(context, log)?;
-        if gathered_bytes < limits.bytes_max {
+        let pressed_bytes = (bytes_max / PRESSED_PART).max(PRESSED_BYTES_MIN);
+        let waits_for_memory = lacks_memory(context) && unflushed_bytes >= pressed_bytes;
+        if gathered_bytes < bytes_max && !waits_for_memory {
             return Ok(());
         }
         if !self.checkpoints.is_running() {
-            let shows_rate = unflushed_bytes >= limits.bytes_max;
+            let shows_rate = unflushed_bytes >= bytes_max;
             self.start(context, log, unflushed_bytes, shows_rate)?;
         }
-        let pause = match gathered_bytes >= limits.unflushed_bytes_max {
+        let pause = match gathered_bytes >= unflushed_bytes_max {
             true => None,
-            false => Some(self.pause(unflushed_bytes, limits.unflushed_bytes_max)),
+            false => Some(self.pause(unflushed_bytes, unflushed_bytes_max)),
         };
         if pause == Some(Duration::ZERO) {
             return Ok(());

@@ -71,6 +71,17 @@ impl Version {
         self.record.version
     }
 
+    /// Returns about how many bytes it takes in memory, without its view of the leaf store.
+    pub fn memory_bytes(&self) -> usize {
+        let submissions = self.submissions.as_ref();
+        // The digests of the slots, and those above them.
+        size_of::<Self>()
+            + 2 * WIDTH * size_of::<Digest>()
+            + self.record.metadata.len()
+            + submissions.map_or(0, |kept| kept.outcomes.len())
+            + self.openings.memory_bytes()
+    }
+
     /// Notes when the version became durable, milliseconds since 1970.
     pub fn became_durable(&self, at_ms: u64) {
         self.durable_ms.store(at_ms, Ordering::Relaxed);

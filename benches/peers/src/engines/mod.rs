@@ -131,6 +131,11 @@ pub(crate) trait Peer {
     /// A proof of one key, the value included.
     fn prove(&mut self, kind: &'static str, key: &Key) -> Result<Box<dyn Proof>, BenchError>;
 
+    /// Its own count of its memory, by owner, if it has one.
+    fn memory_by_owner(&self) -> Vec<(String, u64)> {
+        Vec::new()
+    }
+
     /// Ends it in the orderly way, up to what its authors have one call or its drop do.
     fn close(self: Box<Self>) -> Result<(), BenchError>;
 }

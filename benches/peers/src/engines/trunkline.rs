@@ -108,6 +108,25 @@ impl Peer for Trunkline {
         Ok(Box::new(Rooted { proof, root: *root }))
     }
 
+    fn memory_by_owner(&self) -> Vec<(String, u64)> {
+        let metrics = self.engine.metrics();
+        let owners = [
+            ("tree", metrics.tree_bytes),
+            ("changes", metrics.changes_bytes),
+            ("older versions", metrics.older_versions_bytes),
+            ("layers", metrics.layers_bytes),
+            ("overlay", metrics.overlay_bytes),
+            ("value cache", metrics.value_cache_bytes),
+            ("leaf store", metrics.leaf_store_bytes),
+            ("forks", metrics.fork_bytes),
+            ("archive", metrics.archive_buffer_bytes),
+            ("kzg", metrics.kzg_tables_bytes),
+            ("bookkeeping", metrics.bookkeeping_bytes),
+            ("program", metrics.program_bytes),
+        ];
+        owners.map(|(name, bytes)| (name.to_owned(), bytes)).into()
+    }
+
     fn close(self: Box<Self>) -> Result<(), BenchError> {
         drop(self.snapshot);
         self.engine

@@ -231,6 +231,11 @@ impl CommitLog {
         self.bytes
     }
 
+    /// Returns the bytes that the buffer of frames takes in memory.
+    pub fn buffer_bytes(&self) -> usize {
+        self.buffer.capacity()
+    }
+
     /// Returns how often the log has been opened.
     pub fn open_epoch(&self) -> u64 {
         self.open_epoch

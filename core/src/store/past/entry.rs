@@ -13,6 +13,7 @@ pub const ENTRY_BYTES_MAX: usize = 1 + 3 + KEY_BYTES_MAX + VALUE_BYTES_MAX;
 /// The node of a slot's top. The other nodes of entries are 128 to 255, side by side seven levels below.
 pub const TOP_NODE: u8 = 1;
 
+const DELETED_KEY: u8 = 0;
 const VALUE: u8 = 1;
 const DIGEST: u8 = 2;
 const VERSION: u8 = 3;
@@ -29,7 +30,9 @@ const DEEP: u8 = 2;
 /// assert_eq!(PastKey::decode(&key[1..]), None);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PastKey {
+pub enum PastKey<'a> {
+    /// A key that a version of the segment deleted.
+    DeletedKey(&'a [u8]),
     /// The key and the value at a key hash until a version.
     Value {
         /// The key hash.
@@ -50,11 +53,16 @@ pub enum PastKey {
     Version(u64),
 }
 
-impl PastKey {
+impl<'a> PastKey<'a> {
     /// Reads a key; anything but the bytes that are written is `None`.
-    pub fn decode(bytes: &[u8]) -> Option<Self> {
+    pub fn decode(bytes: &'a [u8]) -> Option<Self> {
         let mut cursor = Cursor(bytes);
         let key = match cursor.u8()? {
+            DELETED_KEY => {
+                let key = cursor.take(cursor.0.len())?;
+                let is_key = (1..=KEY_BYTES_MAX).contains(&key.len());
+                return is_key.then_some(Self::DeletedKey(key));
+            }
             VALUE => Self::Value {
                 key_hash: cursor.array()?,
                 version: version(&mut cursor)?,
@@ -80,6 +88,20 @@ impl PastKey {
 
 fn version(cursor: &mut Cursor<'_>) -> Option<u64> {
     cursor.array().map(u64::from_be_bytes)
+}
+
+/// Returns the key of the entry of a key that was deleted. Entries of deleted keys lie in byte order, before all others.
+///
+/// ```
+/// use trunkline_core::store::past::{PastKey, deleted_key, value_key};
+/// assert_eq!(PastKey::decode(&deleted_key(b"name")), Some(PastKey::DeletedKey(b"name")));
+/// assert!(deleted_key(&[0xff; 40])[..] < value_key(&[0; 32], 0)[..]);
+/// ```
+pub fn deleted_key(key: &[u8]) -> Vec<u8> {
+    let mut entry = Vec::with_capacity(1 + key.len());
+    entry.push(DELETED_KEY);
+    entry.extend_from_slice(key);
+    entry
 }
 
 /// Returns the key of the entry about a key hash until a version.
@@ -289,6 +311,9 @@ mod tests {
     #[test]
     fn keys_order_by_kind_place_and_version() {
         let keys = [
+            deleted_key(b"a"),
+            deleted_key(b"ab"),
+            deleted_key(&[0xff; KEY_BYTES_MAX]),
             value_key(&[0; 32], 1).to_vec(),
             value_key(&[0; 32], 256).to_vec(),
             value_key(&[1; 32], 0).to_vec(),
@@ -300,6 +325,12 @@ mod tests {
         ];
         assert!(keys.is_sorted_by(|a, b| a < b));
         assert!(keys.iter().all(|key| PastKey::decode(key).is_some()));
+    }
+
+    #[test]
+    fn a_deleted_key_that_no_tree_can_hold_is_refused() {
+        assert_eq!(PastKey::decode(&deleted_key(b"")), None);
+        assert_eq!(PastKey::decode(&deleted_key(&[7; KEY_BYTES_MAX + 1])), None);
     }
 
     #[test]
