@@ -338,7 +338,7 @@ table! {
     }
 
     Gauge of Count in bool {
-        /// Whether the engine has failed: it has to be opened again. Shutting it down is no failure.
+        /// 1 if the engine has failed and must be opened again. Shutting it down is not a failure.
         failed: "trunkline_failed" by is_set => failed();
     }
 }
