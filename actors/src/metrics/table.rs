@@ -283,7 +283,7 @@ table! {
         idempotency_keys_reused: "trunkline_idempotency_keys_reused_total" => idempotency_key_reused();
         /// Submissions that the tree refused.
         refused: "trunkline_refused_total";
-        /// Submissions that took the state of an older version back.
+        /// Submissions that restored the state of an older version.
         reverts: "trunkline_reverts_total" => reverted();
         /// Forks that were committed.
         fork_commits: "trunkline_fork_commits_total" => fork_committed();
