@@ -48,7 +48,7 @@ use crate::runtime::priority;
 use crate::runtime::wait::{Signal, receive, yield_point};
 use crate::state::history::History;
 use crate::state::layer::Layer;
-use crate::state::past::PastBounds;
+use crate::state::past::{PastBounds, StoreOptions};
 use crate::state::values::{FetchError, StoreView};
 use crate::state::versions::Version;
 
@@ -307,8 +307,11 @@ impl Checkpointer {
         };
         let (view, layers) = state.values.layers_up_to(version);
         let in_memory = |number| state.versions.get(number).map(|version| version.to_past());
-        let bounds = PastBounds::of(&config.versions);
-        let now_ms = u64::try_from(clock::since_1970().as_millis()).unwrap_or(0);
+        let options = StoreOptions {
+            bounds: PastBounds::of(&config.versions),
+            now_ms: u64::try_from(clock::since_1970().as_millis()).unwrap_or(0),
+            has_key_order: config.store.key_order,
+        };
         let leaves = view.leaves()?;
         past.store_versions(
             version,
@@ -316,7 +319,7 @@ impl Checkpointer {
             &layers,
             &*leaves,
             in_memory,
-            (&bounds, now_ms),
+            &options,
         )?;
         yield_point();
         Ok(())

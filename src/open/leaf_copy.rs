@@ -76,6 +76,15 @@ impl PastStore for CopiedPast {
         self.past.scan(segment, range, visit)
     }
 
+    fn scan_back(
+        &self,
+        segment: u64,
+        range: RangeInclusive<Vec<u8>>,
+        visit: &mut PastVisitor<'_>,
+    ) -> Result<(), LeafStoreError> {
+        self.past.scan_back(segment, range, visit)
+    }
+
     fn last_key(&self, segment: u64) -> Result<Option<Vec<u8>>, LeafStoreError> {
         self.past.last_key(segment)
     }

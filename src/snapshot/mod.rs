@@ -31,6 +31,7 @@ use trunkline_core::tree::{Leaf, NotInMemory};
 pub use kept::KeptVersion;
 pub(crate) use kept::kept_versions;
 use multi_get::in_path_order;
+pub(crate) use past::PastView;
 pub use range::{RangeIter, RangeStream};
 pub use walk::SnapshotIter;
 
@@ -179,6 +180,29 @@ impl Snapshot {
     pub(crate) fn key_and_value(&self, leaf: &Leaf) -> Result<(Bytes, Bytes), ReadError> {
         let values = &self.state.values;
         self.readable(values.key_and_value(leaf, || self.store()))
+    }
+
+    /// Returns the leaf at a key hash, and its key if it was read from the leaf store.
+    pub(crate) fn leaf_at(
+        &self,
+        key_hash: &Digest,
+    ) -> Result<Option<(Leaf, Option<Bytes>)>, ReadError> {
+        let leaf = self.state.reader.get(self.version(), key_hash);
+        self.check_readable()?;
+        if let Ok(found) = leaf {
+            return Ok(found.map(|leaf| (leaf, None)));
+        }
+        let store = self.store();
+        let found = store.leaves().and_then(|leaves| Ok(leaves.get(key_hash)?));
+        let found = self.readable(found)?;
+        Ok(found.map(|leaf| {
+            let evicted = Leaf {
+                key_hash: *key_hash,
+                value_hash: hash(&leaf.value),
+                origin: store.version,
+            };
+            (evicted, Some(leaf.key))
+        }))
     }
 
     /// Reads leaves that are not in memory, for a proof or a fork.

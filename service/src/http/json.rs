@@ -471,7 +471,7 @@ impl RangeRequest {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct RangeReply {
     entries: Vec<Pair>,
-    /// Set if the range may have more: pass it as `after`.
+    /// Set if the range may have more, also where the page has no entry: pass it as `after`.
     #[serde(skip_serializing_if = "Option::is_none")]
     resume: Option<Key>,
     /// The version that was read; none for the latest accepted values. Request it again for the next page of the same

@@ -22,6 +22,7 @@ impl Past {
         self.scan_from(0, all, &mut |key, content| {
             let found = PastKey::decode(key);
             let is_sound = match found {
+                Some(PastKey::DeletedKey(_)) => content.is_empty(),
                 Some(PastKey::Value { key_hash, version }) => {
                     last = version;
                     decode_leaf(content).is_some_and(|leaf| {

@@ -10,12 +10,17 @@
 //! | a value | the newest layer up to it; the first stored entry after it; the leaf store |
 //! | a digest | the first stored entry after it; the first recent version after it; the tree |
 //!
+//! What changed since a version, for a revert, is in `changes`. `deleted_keys` lists the keys that the index of keys has
+//! no more, for ranges.
+//!
 //! A layer or an entry is true whatever comes later, and the leaf store is looked at in a view that was taken *before* the
 //! entries are searched. So no lock is held between the looks. Versions are removed from the old end (`bounds`); a reader
 //! checks after its looks that its version is still there.
 
 mod bounds;
+mod changes;
 mod check;
+mod deleted_keys;
 mod opened;
 mod recent;
 mod segments;
@@ -38,8 +43,10 @@ use crate::metrics::Metrics;
 use crate::state::versions::Expired;
 
 pub use bounds::PastBounds;
+pub use changes::PastChanges;
 pub use opened::OpenedVersion;
 pub use recent::Recent;
+pub use store::StoreOptions;
 pub use values::{PastPair, PastStep};
 
 use segments::Segments;

@@ -1,6 +1,6 @@
 //! Storing versions, as a step of a checkpoint: before the log is trimmed and before the leaf store changes.
 //!
-//! One ingestion has everything, in the order of keys: what each version replaced at key hashes, what it replaced of
+//! One ingestion has everything, in the order of keys: the keys that were deleted, what each version replaced at key hashes, what it replaced of
 //! digests, and the versions themselves. So a version is stored as a whole or not at all, and storing it again is
 //! harmless.
 
@@ -21,15 +21,27 @@ use trunkline_core::store::past::{
 use trunkline_core::tree::{ReplacedDigests, TreeReader};
 
 use super::segments::Stored;
-use super::{Past, PastBounds};
+use super::{Past, PastBounds, deleted_keys};
 use crate::state::layer::Layer;
 
 /// The number of effects that are sorted at once.
 const RANGE_EFFECTS: usize = 4096;
 
+/// The options of storing versions.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreOptions {
+    /// The bounds of the archive, which determine the size of segments.
+    pub bounds: PastBounds,
+    /// The time, milliseconds since 1970.
+    pub now_ms: u64,
+    /// True if there is an index of keys: then deleted keys are stored for ranges.
+    pub has_key_order: bool,
+}
+
 impl Past {
     /// Stores all versions up to one that are not stored yet. `layers` are those after the leaf store, whose state
-    /// `leaves` shows; `in_memory` returns a version that memory still keeps.
+    /// `leaves` shows; `in_memory` returns a version that memory still keeps. Keys that were deleted are stored for ranges
+    /// if there is an index of keys.
     ///
     /// # Errors
     ///
@@ -41,7 +53,7 @@ impl Past {
         layers: &[Arc<Layer>],
         leaves: &dyn LeafSnapshot,
         in_memory: impl Fn(u64) -> Option<PastVersion>,
-        (bounds, now_ms): (&PastBounds, u64),
+        options: &StoreOptions,
     ) -> Result<(), LeafStoreError> {
         let next = self.next();
         if up_to < next {
@@ -49,7 +61,7 @@ impl Past {
         }
         let mut versions = Vec::with_capacity((up_to - next + 1) as usize);
         for number in next..=up_to {
-            // A version leaves the one place only after it was added to the other.
+            // A version leaves one place only after it was added to the other.
             let found = in_memory(number).or_else(|| self.recent.read().get(number));
             let mut version = found.ok_or_else(|| missing(number))?;
             version.began = self.began;
@@ -57,14 +69,22 @@ impl Past {
         }
         let replaced = self.replaced(reader, next, up_to);
         let last_ms = versions.last().map_or(0, |version| version.durable_ms);
-        let segment = self.segments.read().to_write(next, bounds, now_ms);
+        let segment = self
+            .segments
+            .read()
+            .to_write(next, &options.bounds, options.now_ms);
         let values = ReplacedValues::new(layers, leaves, next);
         let digests = digest_entries(&replaced);
         let records = versions.iter().map(|version| {
             let key = version_key(version.record.version).to_vec();
             Ok((key, encode_version(version)))
         });
-        let mut entries = values.chain(digests).chain(records);
+        let deleted = match options.has_key_order {
+            true => layers,
+            false => &[],
+        };
+        let deleted = deleted_keys::entries(deleted, next);
+        let mut entries = deleted.chain(values).chain(digests).chain(records);
         let store = self.store()?;
         store.ingest(segment, &mut entries)?;
         store.sync()?;

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use fjall::compaction::Leveled;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::{Database, Guard, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::{PastEntry, PastStore, PastVisitor, Segment, ascending};
 use crate::store::disk::{Disk, OsDisk};
@@ -61,6 +61,19 @@ fn backend(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> LeafSt
     LeafStoreError::Backend(error.into())
 }
 
+fn visit_all(
+    entries: impl Iterator<Item = Guard>,
+    visit: &mut PastVisitor<'_>,
+) -> Result<(), LeafStoreError> {
+    for guard in entries {
+        let (key, content) = guard.into_inner().map_err(backend)?;
+        if visit(&key, &content).is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
 impl PastStore for FjallPast {
     fn segments(&self) -> Result<Vec<Segment>, LeafStoreError> {
         let names = self.database.list_keyspace_names();
@@ -105,19 +118,22 @@ impl PastStore for FjallPast {
         range: RangeInclusive<Vec<u8>>,
         visit: &mut PastVisitor<'_>,
     ) -> Result<(), LeafStoreError> {
-        if range.is_empty() {
-            return Ok(());
+        match self.existing(segment)? {
+            Some(keyspace) if !range.is_empty() => visit_all(keyspace.range(range), visit),
+            _ => Ok(()),
         }
-        let Some(keyspace) = self.existing(segment)? else {
-            return Ok(());
-        };
-        for guard in keyspace.range(range) {
-            let (key, content) = guard.into_inner().map_err(backend)?;
-            if visit(&key, &content).is_break() {
-                break;
-            }
+    }
+
+    fn scan_back(
+        &self,
+        segment: u64,
+        range: RangeInclusive<Vec<u8>>,
+        visit: &mut PastVisitor<'_>,
+    ) -> Result<(), LeafStoreError> {
+        match self.existing(segment)? {
+            Some(keyspace) if !range.is_empty() => visit_all(keyspace.range(range).rev(), visit),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn last_key(&self, segment: u64) -> Result<Option<Vec<u8>>, LeafStoreError> {

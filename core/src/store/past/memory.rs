@@ -1,7 +1,7 @@
 //! The past in memory, for tests: it loses power on request.
 
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
+use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{PastEntry, PastStore, PastVisitor, Segment, ascending};
@@ -49,6 +49,26 @@ impl MemoryPast {
     }
 }
 
+impl State {
+    fn within(
+        &self,
+        segment: u64,
+        range: RangeInclusive<Vec<u8>>,
+    ) -> impl DoubleEndedIterator<Item = (&Vec<u8>, &Vec<u8>)> {
+        let entries = self.visible.get(&segment).filter(|_| !range.is_empty());
+        entries
+            .into_iter()
+            .flat_map(move |entries| entries.range(range.clone()))
+    }
+}
+
+fn visit_all<'a>(
+    mut entries: impl Iterator<Item = (&'a Vec<u8>, &'a Vec<u8>)>,
+    visit: &mut PastVisitor<'_>,
+) -> ControlFlow<()> {
+    entries.try_for_each(|(key, content)| visit(key, content))
+}
+
 impl PastStore for MemoryPast {
     fn segments(&self) -> Result<Vec<Segment>, LeafStoreError> {
         let bytes = |(key, content): (&Vec<u8>, &Vec<u8>)| (key.len() + content.len()) as u64;
@@ -88,14 +108,18 @@ impl PastStore for MemoryPast {
         visit: &mut PastVisitor<'_>,
     ) -> Result<(), LeafStoreError> {
         let state = self.lock();
-        let Some(entries) = state.visible.get(&segment).filter(|_| !range.is_empty()) else {
-            return Ok(());
-        };
-        for (key, content) in entries.range(range) {
-            if visit(key, content).is_break() {
-                break;
-            }
-        }
+        let _ = visit_all(state.within(segment, range), visit);
+        Ok(())
+    }
+
+    fn scan_back(
+        &self,
+        segment: u64,
+        range: RangeInclusive<Vec<u8>>,
+        visit: &mut PastVisitor<'_>,
+    ) -> Result<(), LeafStoreError> {
+        let state = self.lock();
+        let _ = visit_all(state.within(segment, range).rev(), visit);
         Ok(())
     }
 

@@ -16,8 +16,8 @@ use std::ops::{ControlFlow, RangeInclusive};
 
 pub use entry::{
     ENTRY_BYTES_MAX, PastDigest, PastKey, PastSubmissions, PastVersion, TOP_NODE, decode_digest,
-    decode_leaf, decode_version, digest_key, encode_digest, encode_leaf, encode_version, value_key,
-    version_key,
+    decode_leaf, decode_version, deleted_key, digest_key, encode_digest, encode_leaf,
+    encode_version, value_key, version_key,
 };
 #[cfg(feature = "fjall")]
 pub(super) use fjall_past::FjallPast;
@@ -81,6 +81,13 @@ pub trait PastStore: Send + Sync + 'static {
     fn sync(&self) -> Result<(), LeafStoreError>;
     /// Visits the entries of a segment in a range of keys, ascending. A segment that was removed has none.
     fn scan(
+        &self,
+        segment: u64,
+        range: RangeInclusive<Vec<u8>>,
+        visit: &mut PastVisitor<'_>,
+    ) -> Result<(), LeafStoreError>;
+    /// Does what [`PastStore::scan`] does, descending.
+    fn scan_back(
         &self,
         segment: u64,
         range: RangeInclusive<Vec<u8>>,
