@@ -8,7 +8,6 @@
 //! changed keys each followed: kept in memory, and archived.
 
 use std::collections::VecDeque;
-use std::path::Path;
 use std::time::Instant;
 
 use trunkline::{Batch, Config, Engine, KeyRange, Snapshot};

@@ -402,6 +402,7 @@ impl Engine {
 
     /// Returns the metrics since the engine was opened.
     pub fn metrics(&self) -> MetricsSnapshot {
+        self.state().measure_memory();
         self.running.context.metrics.snapshot()
     }
 

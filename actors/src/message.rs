@@ -156,6 +156,8 @@ pub struct AppliedGroup {
     pub resolved: Option<Box<Resolved>>,
     /// Cells and digests that the version changed.
     pub changes: SealedChanges,
+    /// Pages that it brought back to memory, where they stay while the version before it can be read.
+    pub pages_restored: u64,
     /// The version's effects.
     pub layer: Arc<Layer>,
     /// The waiters and permits of the submissions.

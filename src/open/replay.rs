@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use trunkline_actors::config::Config;
-use trunkline_actors::config::runtime::RuntimeSettings;
+use trunkline_actors::config::runtime::{RuntimeSettings, tree_bytes_at_open};
 use trunkline_actors::in_flight::free_shards;
 use trunkline_actors::metrics::Metrics;
 use trunkline_actors::runtime::pool::Pools;
@@ -135,7 +135,7 @@ impl Loading {
         let metrics = Arc::new(Metrics::new(&config.engine.name));
         let version = marker.record.version;
         let scan = |range| cold_leaves::scan(&params, &*leaves, range, 0);
-        let budget_bytes = config.memory.budget_bytes;
+        let budget_bytes = tree_bytes_at_open(&config);
         metrics.opened_pages(cold.as_ref().map_or(0, ColdTree::pages));
         let built = match cold {
             Some(cold) => Ok(cold.finish(params.collision, budget_bytes)),
@@ -290,7 +290,11 @@ impl Loading {
             overlay: Overlay::default(),
             recent_keys: RecentKeys::default(),
             values: replayed.values,
-            versions: Versions::starting_with(kept, Arc::new(last), self.config.versions.clone()),
+            versions: Versions::starting_with(
+                kept,
+                Arc::new(last),
+                self.config.versions_within_budget(),
+            ),
             past,
             history: replayed.commit_ids,
             committer: committer()?,

@@ -1,9 +1,10 @@
-//! An allocator that counts the bytes that one thread holds, and the bound on decoding and verifying.
+//! An allocator that counts what each thread and all of them hold, and the bound that decoding and verifying keep.
 //!
 //! A binary that counts makes [`Counting`] its global allocator.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::atomic::{AtomicIsize, Ordering};
 
 /// Bytes of memory per byte of a proof: an entry of no bytes takes 2 on the wire and 56 decoded, in a list that
 /// doubles.
@@ -15,6 +16,9 @@ pub const PROOF_MEMORY_BYTES: usize = 1 << 20;
 pub fn proof_memory_max(proof_bytes: usize) -> usize {
     PROOF_MEMORY_FACTOR * proof_bytes + PROOF_MEMORY_BYTES
 }
+
+/// Bytes that all threads hold.
+static HELD_BY_ALL: AtomicIsize = AtomicIsize::new(0);
 
 thread_local! {
     static HELD: Cell<isize> = const { Cell::new(0) };
@@ -33,7 +37,13 @@ pub fn peak_of<T>(function: impl FnOnce() -> T) -> (T, usize) {
     (given, PEAK.get().saturating_sub(before).unsigned_abs())
 }
 
+/// Returns the bytes that all threads of the process hold now.
+pub fn held_by_all() -> usize {
+    HELD_BY_ALL.load(Ordering::Relaxed).max(0).unsigned_abs()
+}
+
 fn count(change: isize) {
+    HELD_BY_ALL.fetch_add(change, Ordering::Relaxed);
     // A thread that ends no longer has a count.
     let _ = HELD.try_with(|held| {
         held.set(held.get() + change);

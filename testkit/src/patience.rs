@@ -2,7 +2,7 @@
 //! time: a machine that stops for a minute, as shared ones may, is not a hang.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A time far beyond that of any wait: a test that is not done by then hangs.
 pub const HANGS_AFTER: Duration = Duration::from_secs(60);
@@ -19,4 +19,15 @@ pub fn receive<T>(from: &Receiver<T>, at_most: Duration) -> Result<T, RecvTimeou
         }
     }
     Err(RecvTimeoutError::Timeout)
+}
+
+/// Polls a condition until it holds. Panics if it takes too long.
+pub fn until(holds: impl Fn() -> bool) {
+    let (mut waited, mut looked) = (Duration::ZERO, Instant::now());
+    while !holds() {
+        assert!(waited < HANGS_AFTER, "the condition never holds");
+        std::thread::yield_now();
+        waited += looked.elapsed().min(STEP);
+        looked = Instant::now();
+    }
 }

@@ -268,7 +268,7 @@ fn the_facade_gets_what_is_in_the_table_with_the_name_of_the_engine() {
             ("trunkline_groups_in_flight", 0),
             ("trunkline_failed", 0),
             ("trunkline_tree_leaves", 10),
-            ("trunkline_tree_bytes", inside.tree_bytes),
+            ("trunkline_memory_bytes owner=tree", inside.tree_bytes),
             ("trunkline_pages_evicted_total", 0),
             ("trunkline_submission_seconds state=accepted", 10),
             ("trunkline_submission_seconds state=hashed", 10),

@@ -9,7 +9,6 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use trunkline::config::StoreKind;
@@ -28,7 +27,8 @@ use trunkline::core::store::simulated::SimulatedDisk;
 use trunkline::core::store::tree_file;
 use trunkline::{Batch, Config, Durable, Engine, EngineBuilder, Receipt};
 
-use trunkline_testkit::patience::{HANGS_AFTER, STEP, receive};
+pub use trunkline_testkit::patience::until;
+use trunkline_testkit::patience::{HANGS_AFTER, receive};
 
 /// Runs a test that must not hang.
 pub fn without_hanging(test: impl FnOnce() + Send + 'static) {
@@ -44,17 +44,6 @@ pub fn without_hanging(test: impl FnOnce() + Send + 'static) {
                 std::panic::resume_unwind(panic);
             }
         }
-    }
-}
-
-/// Polls a condition until it holds. Panics if it takes too long.
-pub fn until(holds: impl Fn() -> bool) {
-    let (mut waited, mut looked) = (Duration::ZERO, Instant::now());
-    while !holds() {
-        assert!(waited < HANGS_AFTER, "the condition never holds");
-        std::thread::yield_now();
-        waited += looked.elapsed().min(STEP);
-        looked = Instant::now();
     }
 }
 

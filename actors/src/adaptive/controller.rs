@@ -140,6 +140,9 @@ impl Controller {
     fn measure(&mut self) -> Window {
         let controls = &self.controls;
         let (settings, values) = (&controls.settings, &controls.state.values);
+        let others = controls.state.measure_memory().sum();
+        settings.leave_to_tree(others);
+        controls.show_bounds();
         let now = controls.metrics.snapshot();
         let now_us = controls.metrics.uptime_us();
         let checkpoint_ran = controls.checkpoint_running.load(Ordering::Relaxed)

@@ -114,12 +114,10 @@ impl Controls {
         }
         self.admission
             .set_bytes_max(new.submit.in_flight_bytes_max as u64);
-        self.state.versions.limit(new.versions.clone());
+        self.state.versions.limit(new.versions_within_budget());
         if old.cache.value_bytes_max != new.cache.value_bytes_max {
             let values = &self.state.values;
             values.set_cache_bytes_max(new.cache.value_bytes_max);
-            // Both parts of a shared budget start again; otherwise their sum would change.
-            self.settings.set_tree_bytes_max(new.memory.budget_bytes);
         }
         self.settings.replace(new);
         self.show_bounds();
@@ -161,11 +159,8 @@ impl Controls {
                 };
                 parallelism.set(*to as usize);
             }
-            Change::ValueCacheBytes { from, to } => {
-                let both = settings.tree_bytes_max() + from;
-                self.state.values.set_cache_bytes_max(*to);
-                settings.set_tree_bytes_max(both.saturating_sub(*to).max(1));
-            }
+            // The tree has what is left of the budget.
+            Change::ValueCacheBytes { to, .. } => self.state.values.set_cache_bytes_max(*to),
             Change::HotPrefixes { prefixes } => settings.set_hot_prefixes(prefixes),
             // Only reloads record these.
             Change::Setting { .. } | Change::ReloadRefused { .. } => {}

@@ -7,8 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::RwLock;
+use trunkline_core::kzg::TABLES_BYTES;
 
 use crate::config::{Config, ControlMode};
+
+/// The reciprocal of the share of the budget that the tree gets in any case.
+const TREE_PART_MIN: u64 = 8;
 
 /// A number that is set rarely and read for each batch.
 #[derive(Debug)]
@@ -63,6 +67,14 @@ pub fn threads(configured: usize) -> usize {
     }
 }
 
+/// Returns the bytes that the tree may take at first; 0 if it has no bound. The store's cache and the tables for
+/// commitments soon take their part of the budget.
+pub fn tree_bytes_at_open(config: &Config) -> u64 {
+    let budget_bytes = config.memory.budget_bytes;
+    let others = config.store.cache_bytes + TABLES_BYTES as u64;
+    budget_bytes - others.min(budget_bytes / 2)
+}
+
 impl RuntimeSettings {
     /// Returns the settings as configured.
     pub fn new(config: Config) -> Self {
@@ -71,7 +83,7 @@ impl RuntimeSettings {
             tree_parallelism: RuntimeSetting::new(config.workers.tree_parallelism),
             hash_parallelism: RuntimeSetting::new(config.workers.hash_parallelism),
             proof_parallelism: RuntimeSetting::new(proof_parallelism(&config)),
-            tree_bytes_max: AtomicU64::new(config.memory.budget_bytes),
+            tree_bytes_max: AtomicU64::new(tree_bytes_at_open(&config)),
             hot_prefixes: RwLock::default(),
             config: RwLock::new(Arc::new(config)),
         }
@@ -120,8 +132,12 @@ impl RuntimeSettings {
         self.tree_bytes_max.load(Ordering::Relaxed)
     }
 
-    /// Sets the limit on the bytes of the tree.
-    pub fn set_tree_bytes_max(&self, bytes: u64) {
+    /// Gives the tree the rest of the budget after the bytes of the others, and at least an eighth of it.
+    pub fn leave_to_tree(&self, others: u64) {
+        let budget_bytes = self.config().memory.budget_bytes;
+        let left = budget_bytes.saturating_sub(others);
+        let bytes = left.max(budget_bytes / TREE_PART_MIN);
+        let bytes = bytes.max(budget_bytes.min(1));
         self.tree_bytes_max.store(bytes, Ordering::Relaxed);
     }
 
@@ -174,6 +190,20 @@ mod tests {
         settings.replace(new);
         assert_eq!(settings.group_operations_max.get(), 20_000);
         assert_eq!(settings.hash_parallelism.get(), 2);
+    }
+
+    #[test]
+    fn the_tree_has_what_the_others_leave_of_the_budget() {
+        let mut config = Config::default();
+        assert_eq!(RuntimeSettings::new(config.clone()).tree_bytes_max(), 0);
+        config.memory.budget_bytes = 1 << 30;
+        let settings = RuntimeSettings::new(config);
+        let at_open = settings.tree_bytes_max();
+        assert!((900 << 20..1 << 30).contains(&at_open), "{at_open}");
+        settings.leave_to_tree(1 << 29);
+        assert_eq!(settings.tree_bytes_max(), 1 << 29);
+        settings.leave_to_tree(u64::MAX);
+        assert_eq!(settings.tree_bytes_max(), 1 << 27);
     }
 
     #[test]

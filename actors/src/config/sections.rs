@@ -230,14 +230,15 @@ sections! {
         key_order: bool = false;
     }
 
-    /// `[memory]`: the memory of the tree.
+    /// `[memory]`: the memory of the engine.
     memory: MemoryConfig {
-        /// Bytes that the tree may take: 0 (all it needs, about 120 a key) to 1 TiB. Above the budget, leaves that
-        /// did not change for long are evicted and read from the store when a batch touches them again. Digests and
-        /// headers stay in memory, about 49 bytes a key: a smaller budget cannot be met. Needs a store.
+        /// Bytes that the engine may take in memory, in all: 0 (what it needs, about 120 a key for the tree alone) to
+        /// 1 TiB. The tree has what caches, older versions and batches leave of it, an eighth at least. Leaves that did
+        /// not change for long are evicted and read from the store when a batch touches them again. About 3 bytes a
+        /// key stay in memory: a smaller budget cannot be met. Needs a store.
         budget_bytes: u64 = 0, in 0..=TIB;
-        /// Let the tree and the value cache share one budget, which moves to where it saves more reads. They start
-        /// with `budget_bytes` and `cache.value_bytes_max`, which must both be set.
+        /// Let bytes of the budget move between the tree and the value cache, to where they save more reads. The
+        /// cache starts with `cache.value_bytes_max`; both keys must be set.
         shared: bool = false;
     }
 
@@ -341,6 +342,36 @@ impl TreeConfig {
             nonce,
             salt: self.salt.map(Salt::new),
             collision: self.collision,
+        }
+    }
+}
+
+impl Config {
+    /// Returns the limits of versions, of which those in memory may take a quarter of the memory budget, and 16 MiB in any
+    /// case.
+    pub fn versions_within_budget(&self) -> VersionsConfig {
+        let mut versions = self.versions.clone();
+        if self.memory.budget_bytes > 0 {
+            let most = (self.memory.budget_bytes / 4).max(16 * MIB);
+            versions.retained_bytes_max = versions.retained_bytes_max.min(most);
+        }
+        versions
+    }
+
+    /// Returns the bytes at which a checkpoint starts and those at which commits wait for it: at most an eighth and a
+    /// quarter of the memory budget, and 4 and 8 MiB in any case.
+    pub fn checkpoint_within_budget(&self) -> (u64, u64) {
+        let CheckpointConfig {
+            bytes_max,
+            unflushed_bytes_max,
+            ..
+        } = self.checkpoint;
+        match self.memory.budget_bytes {
+            0 => (bytes_max, unflushed_bytes_max),
+            budget_bytes => {
+                let most = (budget_bytes / 8).max(4 * MIB);
+                (bytes_max.min(most), unflushed_bytes_max.min(2 * most))
+            }
         }
     }
 }

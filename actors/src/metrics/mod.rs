@@ -6,7 +6,9 @@
 
 pub mod group;
 pub mod interval;
+pub mod memory;
 mod metric;
+mod process;
 mod series;
 mod table;
 pub mod timeline;

@@ -100,6 +100,11 @@ impl Histogram {
         }
     }
 
+    /// Returns the bytes of its counts.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.values.lock().distinct_values() * size_of::<u64>()
+    }
+
     pub(super) fn get(&self) -> Quantiles {
         Quantiles::of(&self.values.lock())
     }

@@ -9,6 +9,7 @@ use memory_stats::memory_stats;
 
 use super::interval::Interval;
 use super::metric::{Kind, Metric, Unit};
+use super::process::file_backed_bytes;
 use super::series::{Counter, Gauge, Histogram};
 use super::timeline::Timeline;
 use crate::decisions::Quantiles;
@@ -134,6 +135,7 @@ macro_rules! table {
             pub fn snapshot(&self) -> MetricsSnapshot {
                 let resident_bytes = memory_stats().map_or(0, |stats| stats.physical_mem);
                 self.resident_bytes.record(resident_bytes as u64);
+                self.program_bytes.record(file_backed_bytes());
                 MetricsSnapshot {
                     engine: self.engine.clone(),
                     stages: Stage::ALL.map(|stage| StageMetrics {
@@ -239,10 +241,33 @@ table! {
         log_held_bytes: "trunkline_log_held_bytes" => log_held(bytes: u64);
         /// Bytes that the archive of versions takes on disk.
         past_bytes: "trunkline_past_bytes" => archived(bytes: u64);
-        /// Bytes that forks of versions take in memory.
-        fork_bytes: "trunkline_fork_bytes" => fork_bytes(bytes: u64);
-        /// Bytes that the latest state of the tree takes in memory.
-        tree_bytes: "trunkline_tree_bytes";
+        /// Bytes of memory of the latest state of the tree: leaves, headers and digests.
+        tree_bytes: "trunkline_memory_bytes" [owner = "tree"];
+        /// Bytes of memory of changes on their way from the tree to the hasher, and of spare buffers for them.
+        changes_bytes: "trunkline_memory_bytes" [owner = "changes"];
+        /// Bytes of memory of older versions that can be read: replaced leaves and digests, records, openings.
+        older_versions_bytes: "trunkline_memory_bytes" [owner = "older_versions"];
+        /// Bytes of memory of keys and values that no checkpoint covers, or that are still read as they were before it.
+        layers_bytes: "trunkline_memory_bytes" [owner = "layers"];
+        /// Bytes of memory of accepted batches that are not part of a version yet.
+        overlay_bytes: "trunkline_memory_bytes" [owner = "overlay"];
+        /// Bytes of memory of the cache of values.
+        value_cache_bytes: "trunkline_memory_bytes" [owner = "value_cache"];
+        /// Bytes of memory of the leaf store: its cache of blocks, its filters and indexes.
+        leaf_store_bytes: "trunkline_memory_bytes" [owner = "leaf_store"];
+        /// Bytes of memory of forks of versions.
+        fork_bytes: "trunkline_memory_bytes" [owner = "forks"] => fork_bytes(bytes: u64);
+        /// Bytes of memory of versions that the next checkpoint archives.
+        archive_buffer_bytes: "trunkline_memory_bytes" [owner = "archive"];
+        /// Bytes of memory of the tables for KZG commitments.
+        kzg_tables_bytes: "trunkline_memory_bytes" [owner = "kzg"];
+        /// Bytes of memory of histories, idempotency keys, measurements and the log's buffer.
+        bookkeeping_bytes: "trunkline_memory_bytes" [owner = "bookkeeping"];
+        /// Bytes of resident memory that files back, as the code of the process does; 0 where the system does not report
+        /// it.
+        program_bytes: "trunkline_memory_bytes" [owner = "program"];
+        /// Bytes of the log's buffer.
+        log_buffer_bytes: "trunkline_log_buffer_bytes" => log_buffer(bytes: usize);
         /// Bytes of resident memory of the whole process; 0 where the system does not report it.
         resident_bytes: "trunkline_resident_bytes";
     }
@@ -258,7 +283,7 @@ table! {
         idempotency_keys_reused: "trunkline_idempotency_keys_reused_total" => idempotency_key_reused();
         /// Submissions that the tree refused.
         refused: "trunkline_refused_total";
-        /// Submissions that took the state of an older version back.
+        /// Submissions that restored the state of an older version.
         reverts: "trunkline_reverts_total" => reverted();
         /// Forks that were committed.
         fork_commits: "trunkline_fork_commits_total" => fork_committed();
@@ -313,7 +338,7 @@ table! {
     }
 
     Gauge of Count in bool {
-        /// Whether the engine has failed: it has to be opened again. Shutting it down is no failure.
+        /// 1 if the engine has failed and must be opened again. Shutting it down is not a failure.
         failed: "trunkline_failed" by is_set => failed();
     }
 }

@@ -52,6 +52,11 @@ struct Kept {
 }
 
 impl Timeline {
+    /// Returns the bytes that the spans take in memory.
+    pub fn memory_bytes(&self) -> usize {
+        self.kept.lock().spans.capacity() * size_of::<Span>()
+    }
+
     /// Adds a span, and drops the oldest one if there are too many.
     pub fn push(&self, span: Span) {
         let mut kept = self.kept.lock();

@@ -20,6 +20,9 @@ use crate::message::{
 use crate::runtime::clock;
 use crate::state::versions::{Submissions, Version, provisional_before};
 
+/// About how many bytes a page of leaves takes in memory.
+const PAGE_BYTES: usize = 4 << 10;
+
 /// The stage's state.
 pub struct HashStage {
     context: Arc<StageContext>,
@@ -70,7 +73,9 @@ impl HashStage {
             }
             Some(given) => (self.same_record(&given.record, &roots)?, given.outcomes),
         };
-        let version = self.version(record, roots, &outcomes, group.layer.replaced_bytes());
+        let pages_bytes = group.pages_restored as usize * PAGE_BYTES;
+        let replaced_bytes = group.layer.replaced_bytes() + pages_bytes;
+        let version = self.version(record, roots, &outcomes, replaced_bytes);
         if let Some(kzg_root) = forked.and_then(|forked| forked.kzg_root) {
             let _ = version.kzg_root.set(kzg_root);
         }

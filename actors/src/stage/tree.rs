@@ -119,6 +119,7 @@ impl TreeStage {
             given,
             resolved,
             changes,
+            pages_restored,
             layer,
             pending: Pending {
                 completion: GroupCompletion::new(members.into_iter()),

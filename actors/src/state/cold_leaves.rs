@@ -19,6 +19,9 @@ const EVICTION_PAGES_PER_OPERATION: usize = 3;
 /// The minimum number of scans of one batch that are shared among the threads of the pool.
 const PARALLEL_SCANS_MIN: usize = 8;
 
+/// Most scans whose leaves wait to be restored: some 2 MiB if each is one page.
+const SCANS_AT_ONCE_MAX: usize = 1024;
+
 /// The reason for which leaves of the tree were not read from the leaf store.
 #[derive(Debug, thiserror::Error)]
 pub enum ScanError {
@@ -87,13 +90,15 @@ pub fn restore<'a>(
 ) -> Result<u64, ScanError> {
     let runs = writer.pages_to_load(batches);
     let scan = |run: &PageRun| scan(params, store, run.key_hashes(), covered);
-    let scanned: Vec<Vec<Leaf>> = match pool.filter(|_| runs.len() >= PARALLEL_SCANS_MIN) {
-        None => runs.iter().map(scan).collect::<Result<_, _>>()?,
-        Some(pool) => pool.install(|| runs.par_iter().map(scan).collect::<Result<_, _>>())?,
-    };
     let mut restored = 0;
-    for (run, leaves) in runs.iter().zip(scanned) {
-        restored += writer.restore(run, &leaves)?;
+    for runs in runs.chunks(SCANS_AT_ONCE_MAX) {
+        let scanned: Vec<Vec<Leaf>> = match pool.filter(|_| runs.len() >= PARALLEL_SCANS_MIN) {
+            None => runs.iter().map(scan).collect::<Result<_, _>>()?,
+            Some(pool) => pool.install(|| runs.par_iter().map(scan).collect::<Result<_, _>>())?,
+        };
+        for (run, leaves) in runs.iter().zip(scanned) {
+            restored += writer.restore(run, &leaves)?;
+        }
     }
     Ok(restored)
 }

@@ -67,6 +67,11 @@ struct Nodes {
 }
 
 impl History {
+    /// Returns the bytes of the nodes that are in memory.
+    pub fn memory_bytes(&self) -> usize {
+        self.nodes.read().later.capacity() * size_of::<Digest>()
+    }
+
     /// Creates the history of a checkpoint.
     pub fn new(marker: &CheckpointManifest, file: Option<HistoryFile>) -> Self {
         let (stored, later) = match file {

@@ -11,6 +11,7 @@
 //! | `past` | versions that memory does not keep, if they are archived |
 //! | `cold_leaves` | leaves that are evicted from memory |
 //! | `remembered_keys` | the last submissions that had an idempotency key |
+//! | `memory` | who takes how much memory |
 //! | `access_sampler` | samples of the keys that are used |
 //! | `key_hasher` | the hasher of maps from key hashes |
 
@@ -20,6 +21,7 @@ pub mod evidence;
 pub mod history;
 pub mod key_hasher;
 pub mod layer;
+pub mod memory;
 pub mod order;
 pub mod overlay;
 pub mod past;

@@ -52,11 +52,15 @@ pub struct Overlay {
     small: DashMap<Digest, Small, BuildKeyHasher>,
     /// The number of submissions in the map.
     small_count: AtomicUsize,
+    /// Bytes of all batches, including those that are not shown.
+    bytes: AtomicUsize,
 }
 
 impl Overlay {
     /// Shows the writes of a submission. Called in the order of sequence numbers.
     pub fn show(&self, sequence: u64, batch: &Arc<PreparedBatch>) {
+        self.bytes
+            .fetch_add(batch.memory_bytes(), Ordering::Relaxed);
         if !batch.requirements.is_empty() {
             return;
         }
@@ -77,6 +81,8 @@ impl Overlay {
     /// Hides the writes of a submission, unless later ones have replaced them. Called in the order of sequence numbers,
     /// after the tree shows the writes to readers of the present.
     pub fn hide(&self, sequence: u64, batch: &PreparedBatch) {
+        self.bytes
+            .fetch_sub(batch.memory_bytes(), Ordering::Relaxed);
         if !batch.requirements.is_empty() {
             return;
         }
@@ -88,6 +94,12 @@ impl Overlay {
                 .remove_if(&write.key_hash, |_, shown| shown.sequence <= sequence);
         }
         self.small_count.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Returns the bytes that accepted batches take in memory.
+    pub fn memory_bytes(&self) -> usize {
+        let entry_bytes = size_of::<(Digest, Small)>();
+        self.bytes.load(Ordering::Relaxed) + self.small.len() * entry_bytes
     }
 
     /// Returns the newest accepted write of a key; `Some(None)` is a delete.
@@ -237,7 +249,7 @@ mod tests {
         assert!(overlay.small.is_empty());
     }
 
-    /// Whether it is large, the first key, the number of keys of which one is deleted, and whether it has a
+    /// True if it is large, the first key, the number of keys of which one is deleted, and true if it has a
     /// requirement.
     type Step = (bool, u16, u16, bool);
 

@@ -159,6 +159,11 @@ impl ValueCache {
         self.bytes_max.load(Ordering::Relaxed)
     }
 
+    /// Returns the bytes that the cache takes, including what remembers evicted entries.
+    pub fn bytes(&self) -> u64 {
+        self.entries.weight() + (self.evicted.len() * size_of::<AtomicU64>()) as u64
+    }
+
     /// Sets the bytes that the cache may take.
     pub fn set_bytes_max(&self, bytes_max: u64) {
         self.bytes_max.store(bytes_max, Ordering::Relaxed);

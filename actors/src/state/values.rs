@@ -183,6 +183,17 @@ impl Values {
         self.layers.read().unflushed_bytes
     }
 
+    /// Returns the bytes of all layers.
+    pub fn layers_bytes(&self) -> usize {
+        let layers = &self.layers.read().by_version;
+        layers.iter().map(|layer| layer.bytes()).sum()
+    }
+
+    /// Returns the bytes that the cache takes.
+    pub fn cache_bytes(&self) -> u64 {
+        self.cache.bytes()
+    }
+
     /// Returns the layers of versions after the last checkpoint, up to `version`.
     pub fn unflushed(&self, version: u64) -> Vec<Arc<Layer>> {
         let layers = self.layers.read();

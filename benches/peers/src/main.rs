@@ -8,6 +8,7 @@ mod engines;
 mod error;
 mod figures;
 mod job;
+mod larger;
 mod machine;
 mod open_loop;
 mod pipeline;
@@ -50,12 +51,25 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether every run gave figures.
+/// Measures. Returns whether every run gave figures.
 fn measure(arguments: &Arguments) -> Result<bool, BenchError> {
     match &arguments.command {
         Some(Command::Run { job }) => {
             let figures = run::run(&serde_json::from_str(job)?)?;
             println!("{}", serde_json::to_string(&figures)?);
+            return Ok(true);
+        }
+        Some(Command::Larger(options)) => {
+            let runs = larger::run(options)?;
+            print!("{}", larger::markdown(&runs));
+            if let Some(path) = &options.json {
+                write(path, &serde_json::to_string_pretty(&runs)?)?;
+            }
+            return Ok(true);
+        }
+        Some(Command::RunLarger { job }) => {
+            let measured = larger::measure_in_child(&serde_json::from_str(job)?)?;
+            println!("{}", serde_json::to_string(&measured)?);
             return Ok(true);
         }
         Some(Command::Touch { bytes }) => {

@@ -31,7 +31,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use fjall::compaction::Leveled;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
+use fjall::{
+    AbstractTree, Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot,
+};
 
 use super::cursor::{Cursor, put_varint};
 use super::disk::{Disk, OsDisk, found};
@@ -318,6 +320,18 @@ impl LeafSnapshot for FjallSnapshot {
             }
         }
         Ok(())
+    }
+
+    /// The cache of blocks, which all keyspaces share, and the filters and indexes that stay in memory. Nothing is in
+    /// write buffers, since ingestions pass them.
+    fn memory_bytes(&self) -> u64 {
+        let pinned = |keyspace: &Keyspace| {
+            let tree = &keyspace.tree;
+            tree.pinned_filter_size() + tree.pinned_block_index_size()
+        };
+        let keyspaces = [Some(&self.keyspace), self.keys.as_ref()];
+        let pinned: usize = keyspaces.into_iter().flatten().map(pinned).sum();
+        self.keyspace.tree.tree_config().cache.size() + pinned as u64
     }
 }
 

@@ -224,6 +224,10 @@ pub trait LeafSnapshot: Send + Sync {
     ) -> Result<(), LeafStoreError> {
         Err(LeafStoreError::NoKeyIndex)
     }
+    /// Returns about how many bytes the store of this view takes in memory; 0 if it does not know.
+    fn memory_bytes(&self) -> u64 {
+        0
+    }
 }
 
 /// Leaves in memory, lost when the store is dropped.

@@ -74,7 +74,7 @@ pub(crate) use past::PastCursor;
 
 use std::convert::Infallible;
 use std::ops::RangeInclusive;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use rayon::prelude::*;
@@ -98,6 +98,8 @@ struct Shared {
     slots_in_pages: AtomicUsize,
     /// Empty buffers on their way back from hasher to writer, grouped by version.
     spare: Mutex<Vec<Vec<Dirty>>>,
+    /// Bytes of the buffers that are spare, or on their way from writer to hasher.
+    buffer_bytes: AtomicUsize,
 }
 
 /// Versions whose buffers are kept, and the most bytes of the buffers of one version.
@@ -108,17 +110,40 @@ impl Shared {
     /// Returns buffers for a version: at least one.
     fn spare(&self) -> Vec<Dirty> {
         let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        spare.pop().unwrap_or_else(|| vec![Dirty::default()])
+        let Some(dirty) = spare.pop() else {
+            return vec![Dirty::default()];
+        };
+        self.buffers_gone(bytes_of(&dirty));
+        dirty
+    }
+
+    /// Changes that were cloned and hashed twice are gone once.
+    fn buffers_gone(&self, bytes: usize) {
+        let less = |held: usize| Some(held.saturating_sub(bytes));
+        let _ = self
+            .buffer_bytes
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+
+    /// Notes that the changes of a version are on their way to the hasher.
+    fn hand_over(&self, dirty: &[Dirty]) {
+        self.buffer_bytes
+            .fetch_add(bytes_of(dirty), Ordering::Relaxed);
     }
 
     fn give_back(&self, mut dirty: Vec<Dirty>) {
         dirty.iter_mut().for_each(Dirty::clear);
-        let bytes: usize = dirty.iter().map(Dirty::bytes).sum();
+        let bytes = bytes_of(&dirty);
         let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        if spare.len() < SPARE_VERSIONS_MAX && bytes <= SPARE_BYTES_MAX {
-            spare.push(dirty);
+        match spare.len() < SPARE_VERSIONS_MAX && bytes <= SPARE_BYTES_MAX {
+            true => spare.push(dirty),
+            false => self.buffers_gone(bytes),
         }
     }
+}
+
+fn bytes_of(dirty: &[Dirty]) -> usize {
+    dirty.iter().map(Dirty::bytes).sum()
 }
 
 #[derive(Debug)]
@@ -309,6 +334,7 @@ fn halves_of(
         slots_in_pages: AtomicUsize::new(slots.iter().filter(is_in_pages).count()),
         slots,
         spare: Mutex::default(),
+        buffer_bytes: AtomicUsize::new(0),
     });
     (
         TreeWriter::new(shared.clone(), policy, budget_bytes),

@@ -1,6 +1,7 @@
 //! Reading versions of the tree, present and past, from any thread.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::cells::cell_of;
 use super::cursor::{Loaded, SlotView, Slots};
@@ -8,7 +9,7 @@ use super::{Leaf, NotInMemory, Shared, write};
 use crate::hash::Digest;
 use crate::params::{WIDTH, slot_of};
 
-/// Most evicted cells that one step of a walk passes.
+/// The maximum number of evicted cells that one step of a walk passes.
 const PASSED_CELLS_MAX: u32 = 64;
 
 /// The knowledge of a key that the header of its block of leaves gives.
@@ -25,7 +26,7 @@ pub enum Probe {
     /// The key did not change from this version of this run to the one that was asked for: present or
     /// absent, it is the same at all of these versions.
     UnchangedSince(u64),
-    /// The header tells nothing.
+    /// The header gives no answer.
     Unknown,
 }
 
@@ -38,7 +39,7 @@ pub enum Probe {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// Hash of the key.
+    /// The hash of the key.
     pub key_hash: Digest,
     /// The leaf at the version, if there was one.
     pub then: Option<Leaf>,
@@ -47,7 +48,7 @@ pub struct Change {
 }
 
 impl Change {
-    /// Returns whether the key has another value now, or none, or had none.
+    /// Returns whether the value of the key was added, changed or removed.
     pub fn has_effect(&self) -> bool {
         let value_hash = |leaf: Option<Leaf>| leaf.map(|leaf| leaf.value_hash);
         value_hash(self.then) != value_hash(self.now)
@@ -75,6 +76,30 @@ impl TreeReader {
 
     pub(super) fn shared(&self) -> &Shared {
         &self.shared
+    }
+
+    /// Returns the bytes of buffers for changes: spare ones, and those on their way to the hasher.
+    ///
+    /// ```
+    /// use trunkline_core::{params::CollisionPolicy, tree};
+    /// let (writer, _) = tree::build(CollisionPolicy::Bucket, &[]).unwrap();
+    /// assert_eq!(writer.reader().buffer_bytes(), 0);
+    /// ```
+    pub fn buffer_bytes(&self) -> usize {
+        self.shared.buffer_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Returns the bytes of the leaves and digests that are kept for older versions, and of spare lists for them.
+    ///
+    /// ```
+    /// use trunkline_core::{params::CollisionPolicy, tree};
+    /// let (writer, _) = tree::build(CollisionPolicy::Bucket, &[]).unwrap();
+    /// assert_eq!(writer.reader().replaced_bytes(), 0);
+    /// ```
+    pub fn replaced_bytes(&self) -> usize {
+        let slots = self.shared.slots.iter();
+        let bytes = slots.map(|slot| slot.cells().undo_bytes() + slot.digests().versions_bytes());
+        bytes.sum()
     }
 
     /// Returns the leaf of a key hash at a version.

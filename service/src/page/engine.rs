@@ -91,8 +91,7 @@ fn members(backend: &Backend, synced: u64) -> Vec<Member> {
     members
 }
 
-/// Returns the owners of the resident memory. The value cache counts its bytes, but does not report them, so they are
-/// part of the rest.
+/// Returns who has the resident memory, in three parts. The metrics tell more owners apart.
 fn memory(backend: &Backend) -> Vec<MemoryOwner> {
     let metrics = backend.metrics();
     let bound = |bytes: u64| (bytes > 0).then_some(bytes);

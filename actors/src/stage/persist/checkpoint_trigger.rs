@@ -11,9 +11,23 @@ use crate::context::StageContext;
 use crate::failure::EngineFailure;
 use crate::runtime::clock;
 
-/// A checkpoint is made when the engine is closed if a share of what starts one has gathered: replaying the log takes longer
-/// than opening without it.
+/// The reciprocal of the share of a checkpoint's bytes that makes closing the engine run one: replaying the log takes
+/// longer than opening without it.
 const SHARE_AT_CLOSE: u64 = 16;
+
+/// The reciprocal of the share by which a tree must exceed its bytes to start a checkpoint early: leaves that no
+/// checkpoint covers cannot be evicted.
+const SURPLUS_PART: u64 = 8;
+/// The reciprocal of the share of a checkpoint's bytes that must have gathered for an early one.
+const PRESSED_PART: u64 = 8;
+/// The minimum bytes of an early checkpoint: fewer would not be worth its syncs.
+const PRESSED_BYTES_MIN: u64 = 1 << 20;
+
+/// Returns whether the tree clearly exceeds the bytes that the budget leaves it.
+fn lacks_memory(context: &StageContext) -> bool {
+    let bytes_max = context.settings.tree_bytes_max();
+    bytes_max > 0 && context.metrics.tree_bytes_now() > bytes_max + bytes_max / SURPLUS_PART
+}
 
 /// Starts checkpoints when enough has gathered in memory or in the log.
 pub(super) struct CheckpointTrigger {
@@ -38,18 +52,20 @@ impl CheckpointTrigger {
         log: &mut LogWriter,
     ) -> Result<(), EngineFailure> {
         let config = context.config();
-        let limits = &config.checkpoint;
+        let (bytes_max, unflushed_bytes_max) = config.checkpoint_within_budget();
         let (unflushed_bytes, gathered_bytes) = self.gathered(context, log)?;
-        if gathered_bytes < limits.bytes_max {
+        let pressed_bytes = (bytes_max / PRESSED_PART).max(PRESSED_BYTES_MIN);
+        let waits_for_memory = lacks_memory(context) && unflushed_bytes >= pressed_bytes;
+        if gathered_bytes < bytes_max && !waits_for_memory {
             return Ok(());
         }
         if !self.checkpoints.is_running() {
-            let shows_rate = unflushed_bytes >= limits.bytes_max;
+            let shows_rate = unflushed_bytes >= bytes_max;
             self.start(context, log, unflushed_bytes, shows_rate)?;
         }
-        let pause = match gathered_bytes >= limits.unflushed_bytes_max {
+        let pause = match gathered_bytes >= unflushed_bytes_max {
             true => None,
-            false => Some(self.pause(unflushed_bytes, limits.unflushed_bytes_max)),
+            false => Some(self.pause(unflushed_bytes, unflushed_bytes_max)),
         };
         if pause == Some(Duration::ZERO) {
             return Ok(());
@@ -67,7 +83,7 @@ impl CheckpointTrigger {
         Ok(())
     }
 
-    /// Returns the bytes of leaves that are not in the store, and those or the bytes of the log: whichever are more.
+    /// Returns the bytes of leaves that are not in the store, and the greater of these and the bytes of the log.
     fn gathered(
         &self,
         context: &StageContext,
@@ -87,7 +103,7 @@ impl CheckpointTrigger {
         unflushed_bytes: u64,
         shows_rate: bool,
     ) -> Result<u64, EngineFailure> {
-        // Everything that a checkpoint covers must be synced, whatever the receipts said.
+        // Everything that a checkpoint covers must be synced, independent of the receipts.
         log.sync()?;
         self.log_bytes_at_start = log.bytes()?;
         let covered = Covered {

@@ -63,8 +63,11 @@ impl LogWriter {
             out.reserve(layer.payload_bytes() + layer.effects().len() * EFFECT_HEAD_BYTES);
             encode_effects(layer.effects(), out)
         };
-        let bytes = self.log()?.append_with(&head, encode).map_err(failed)?;
+        let log = self.log()?;
+        let bytes = log.append_with(&head, encode).map_err(failed)?;
+        let buffer_bytes = log.buffer_bytes();
         self.metrics.log_appended(bytes);
+        self.metrics.log_buffer(buffer_bytes);
         self.has_unsynced = true;
         Ok(())
     }

@@ -151,6 +151,13 @@ impl Versions {
         self.durable.write().limits = limits;
     }
 
+    /// Returns about how many bytes records, slot digests, outcomes and openings of all versions take in memory.
+    pub fn memory_bytes(&self) -> usize {
+        let durable = self.durable.read();
+        let versions = durable.versions.iter();
+        versions.map(|version| version.memory_bytes()).sum()
+    }
+
     /// Moves all versions that a new view of the leaf store covers to that view, and returns what expired.
     pub fn checkpointed(&self, view: &Arc<StoreView>) -> Expired {
         let durable = self.durable.read();

@@ -30,6 +30,12 @@ impl Openings {
         opened.bytes
     }
 
+    /// Returns the bytes that it takes in memory besides itself.
+    pub fn memory_bytes(&self) -> usize {
+        let slots = self.0.get();
+        slots.map_or(0, |slots| size_of_val(&**slots))
+    }
+
     /// Returns the opening of a slot if there is one.
     pub fn get(&self, slot: Slot) -> Option<CommitmentPoint> {
         Some(self.0.get()?[slot.index()].get()?.point)

@@ -21,7 +21,7 @@ const CACHE_MIB: usize = 512;
 
 pub(super) struct NomtPeer {
     nomt: Nomt<Blake3Hasher>,
-    /// Open between commits, for reads and proofs: it keeps commits out.
+    /// The session that is open between commits, for reads and proofs: it blocks commits.
     session: Option<Session<Blake3Hasher>>,
 }
 
@@ -30,8 +30,9 @@ impl NomtPeer {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let mut options = Options::new();
         options.path(directory);
-        options.page_cache_size(CACHE_MIB);
-        options.leaf_cache_size(CACHE_MIB);
+        let (page_mib, leaf_mib) = caches_mib(job);
+        options.page_cache_size(page_mib);
+        options.leaf_cache_size(leaf_mib);
         options.commit_concurrency(cores);
         options.hashtable_buckets(buckets(job));
         options.preallocate_ht(true);
@@ -46,6 +47,15 @@ impl NomtPeer {
         self.session
             .get_or_insert_with(|| self.nomt.begin_session(SessionParams::default()))
     }
+}
+
+/// A page of the trie leads to the leaves of many keys: it gets two thirds of a bound for both caches.
+fn caches_mib(job: &Job) -> (usize, usize) {
+    let Some(bytes) = job.cache_bytes else {
+        return (CACHE_MIB, CACHE_MIB);
+    };
+    let third = (bytes / 3 >> 20) as usize;
+    (2 * third, third)
 }
 
 /// Its default holds a few million keys: pages of fewer than twenty leaves are not stored, so that up to
@@ -121,7 +131,7 @@ impl PathFromRoot {
 }
 
 impl Proof for PathFromRoot {
-    /// Siblings, the leaf's value hash and the value; of another key's leaf the key as well.
+    /// Counts the siblings, the leaf's value hash and the value; of another key's leaf the key as well.
     fn encoded_bytes(&self) -> usize {
         let leaf = match &self.path.terminal {
             PathProofTerminal::Leaf(_) => size_of::<LeafData>(),

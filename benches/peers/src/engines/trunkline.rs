@@ -17,7 +17,7 @@ const KZG_TOP: &str = "KZG top";
 
 pub(super) struct Trunkline {
     engine: Engine,
-    /// While keys are proven.
+    /// The snapshot, while keys are proven.
     snapshot: Option<(Snapshot, Root)>,
 }
 
@@ -106,6 +106,25 @@ impl Peer for Trunkline {
             .prove([key], top)
             .map_err(BenchError::at("prove"))?;
         Ok(Box::new(Rooted { proof, root: *root }))
+    }
+
+    fn memory_by_owner(&self) -> Vec<(String, u64)> {
+        let metrics = self.engine.metrics();
+        let owners = [
+            ("tree", metrics.tree_bytes),
+            ("changes", metrics.changes_bytes),
+            ("older versions", metrics.older_versions_bytes),
+            ("layers", metrics.layers_bytes),
+            ("overlay", metrics.overlay_bytes),
+            ("value cache", metrics.value_cache_bytes),
+            ("leaf store", metrics.leaf_store_bytes),
+            ("forks", metrics.fork_bytes),
+            ("archive", metrics.archive_buffer_bytes),
+            ("kzg", metrics.kzg_tables_bytes),
+            ("bookkeeping", metrics.bookkeeping_bytes),
+            ("program", metrics.program_bytes),
+        ];
+        owners.map(|(name, bytes)| (name.to_owned(), bytes)).into()
     }
 
     fn close(self: Box<Self>) -> Result<(), BenchError> {
