@@ -28,7 +28,7 @@ use crate::engine::{Behind, Engine};
 use crate::error::{SnapshotError, SubmitError};
 use crate::snapshot::{PastView, Snapshot};
 
-/// What a revert has besides the version.
+/// The options of a revert.
 ///
 /// ```
 /// let options = trunkline::RevertOptions { metadata: "undo the import".into(), ..Default::default() };
@@ -36,13 +36,13 @@ use crate::snapshot::{PastView, Snapshot};
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct RevertOptions {
-    /// The caller's own bytes for the commit record: 256 at most.
+    /// The caller's own bytes for the commit record: at most 256.
     pub metadata: Bytes,
     /// The caller's name of the revert, so that it can be repeated without taking effect twice.
     pub idempotency_key: IdempotencyKey,
 }
 
-/// An error of a revert. It has no effect then, and no place in the order of submissions.
+/// The error of a revert, which then has no effect and no position in the order of submissions.
 ///
 /// ```
 /// use trunkline::{RevertError, SnapshotError};
@@ -58,7 +58,7 @@ pub enum RevertError {
     /// The version is not kept, or not durable yet.
     #[error(transparent)]
     Version(#[from] SnapshotError),
-    /// More has changed since the version than one submission may.
+    /// More has changed since the version than one submission may change.
     #[error(
         "more than {operations_max} keys or {bytes_max} bytes of keys and values have changed since version {version}; \
          raise submit.in_flight_operations_max and submit.in_flight_bytes_max, revert to a later version, or restore a \
@@ -67,9 +67,9 @@ pub enum RevertError {
     TooLarge {
         /// The version.
         version: u64,
-        /// Most keys that a revert may change.
+        /// The maximum number of keys that a revert may change.
         operations_max: usize,
-        /// Most bytes of the keys and values that a revert may change.
+        /// The maximum bytes of the keys and values that a revert may change.
         bytes_max: usize,
     },
     /// A value of the version, or a key, cannot be read, or the version was pruned from the archive meanwhile.
@@ -132,7 +132,7 @@ impl Engine {
         self.revert_to_with(version, RevertOptions::default()).await
     }
 
-    /// Does what [`Self::revert_to`] does, and blocks the thread.
+    /// Works like [`Self::revert_to`], and blocks the thread.
     ///
     /// # Errors
     ///
@@ -141,10 +141,10 @@ impl Engine {
         self.revert_to_with_blocking(version, RevertOptions::default())
     }
 
-    /// Does what [`Self::revert_to`] does, with metadata or an idempotency key.
+    /// Works like [`Self::revert_to`], with metadata or an idempotency key.
     ///
-    /// A repeat, with the same key, the same version and the same metadata, gets the receipt of the first revert, also if
-    /// the version is no longer kept.
+    /// A repeat, with the same key, the same version and the same metadata, gets the receipt of the first revert, also
+    /// if the version is no longer kept.
     ///
     /// # Errors
     ///
@@ -163,7 +163,7 @@ impl Engine {
         let engine = self.clone();
         let spawned = thread::spawn("revert", move || {
             let result = engine.finish_revert(&revert, permit);
-            // The last handle may be dropped here: not before the caller knows.
+            // The last handle may be dropped here: not before the caller gets the result.
             let _ = told.send(result);
         });
         let thread = spawned.map_err(RevertError::Thread)?;
@@ -176,7 +176,7 @@ impl Engine {
         }
     }
 
-    /// Does what [`Self::revert_to_with`] does, and blocks the thread.
+    /// Works like [`Self::revert_to_with`], and blocks the thread.
     ///
     /// # Errors
     ///
@@ -194,7 +194,7 @@ impl Engine {
         self.finish_revert(&revert, permit)
     }
 
-    /// Checks what can be checked at once, and holds the version.
+    /// Makes the checks that are possible at once, and holds the version.
     fn begin_revert(&self, version: u64, options: RevertOptions) -> Result<Begun, RevertError> {
         let called_at = clock::now();
         self.running()
@@ -208,7 +208,7 @@ impl Engine {
         }
         let to = match self.snapshot_at(version) {
             Err(not_yet @ SnapshotError::NotYet { .. }) => return Err(not_yet.into()),
-            // Of those that are not kept any more, only a repeat can name one.
+            // Of the versions that are no longer kept, only a repeat can name one.
             found => found,
         };
         let commit_id = match &to {
@@ -240,10 +240,10 @@ impl Engine {
     /// Computes the difference, while nothing else is in the pipeline, and submits it.
     fn finish_revert(&self, revert: &Revert, permit: Permit) -> Result<Receipt, RevertError> {
         let context = &self.running().context;
-        // What is in the pipeline of an engine that failed has given its permits back, too.
+        // The pipeline of a failed engine has returned its permits, too.
         context.health.check().map_err(SubmitError::from)?;
         let newest = self.snapshot();
-        // While the call waited, memory may have given up the version that it held, and the archive has it.
+        // While the call waited, memory may have given up the version, which the archive then has.
         let to = match revert.to.check_readable() {
             Ok(()) => revert.to.clone(),
             Err(_) => self.snapshot_at(revert.to.version())?,
@@ -266,7 +266,7 @@ impl Engine {
     }
 }
 
-/// A revert that has begun, or what a repeat gets.
+/// A revert that has begun, or the receipt for a repeat.
 enum Begun {
     Repeat(Receipt),
     Revert(Revert),
@@ -279,7 +279,7 @@ struct Revert {
     called_at: Instant,
 }
 
-/// Returns the keys of a slot that have another value than at a version, or none, or had none.
+/// Returns the keys of a slot whose value was added, changed or removed since a version.
 fn changes_since(to: &Snapshot, slot: usize) -> Result<impl Iterator<Item = Change>, ReadError> {
     let changes = to.state.reader.changes_since(to.version(), slot);
     to.check_readable()?;
@@ -293,7 +293,7 @@ fn changes_since(to: &Snapshot, slot: usize) -> Result<impl Iterator<Item = Chan
     }
 }
 
-/// The writes that take changes back, ascending by key hash.
+/// The writes that undo changes, in ascending order of key hashes.
 struct Undone {
     writes: Vec<(Digest, Bytes, Option<Bytes>)>,
     bytes: usize,
@@ -319,7 +319,7 @@ impl Undone {
         Ok(undone)
     }
 
-    /// Adds what changed in a slot since a version of which the tree keeps what was replaced.
+    /// Adds the changes in a slot since a version whose replaced leaves the tree keeps.
     fn add_kept(
         &mut self,
         to: &Snapshot,
@@ -340,7 +340,7 @@ impl Undone {
         Ok(())
     }
 
-    /// Adds what changed in a slot since an archived version.
+    /// Adds the changes in a slot since an archived version.
     fn add_archived(
         &mut self,
         past: &PastView<'_>,
@@ -360,7 +360,7 @@ impl Undone {
         Ok(())
     }
 
-    /// Adds the write that gives a key the value again that it had, unless it has it.
+    /// Adds the write that restores the former value of a key, unless the key has it.
     fn take_back(
         &mut self,
         newest: &Snapshot,

@@ -15,7 +15,7 @@ use super::Snapshot;
 use super::prove::SnapshotProveError;
 use crate::error::SnapshotError;
 
-/// A version that memory does not keep, and where it is.
+/// A version that memory does not keep, with its location.
 #[derive(Clone, Copy)]
 pub(crate) struct PastView<'a> {
     past: &'a Past,
@@ -45,7 +45,7 @@ impl Snapshot {
         })
     }
 
-    /// Returns where the version is, if memory does not keep it.
+    /// Returns the location of the version, if memory does not keep it.
     pub(crate) fn past(&self) -> Option<PastView<'_>> {
         Some(PastView {
             past: self.state.past.as_ref()?,
@@ -72,7 +72,7 @@ impl PastView<'_> {
         Ok(self.past.get(values, self.version(), key_hash)?)
     }
 
-    /// Returns the first keys and values from a key hash on, and where the next ones begin.
+    /// Returns the first keys and values from a key hash on, and the key hash at which the next ones begin.
     pub(super) fn step(&self, from: Digest) -> Result<PastStep, ReadError> {
         self.state.metrics.store_read();
         let range = from..=[0xff; 32];
@@ -105,7 +105,7 @@ impl PastView<'_> {
         Ok(self.past.changes_since(values, self.version(), range)?)
     }
 
-    /// Collects what a proof of some keys shows.
+    /// Collects the content of a proof of some keys.
     pub(super) fn draft<K: AsRef<[u8]>>(
         &self,
         keys: impl IntoIterator<Item = K>,
@@ -119,7 +119,7 @@ impl PastView<'_> {
         };
         let roots = &opened.version.roots;
         let draft = Draft::walk_past(roots, &state.params, keys, slots, leaves);
-        // What was removed meanwhile may have been missing.
+        // Entries that were removed in the meantime may have been missing.
         self.check().map_err(read)?;
         draft
     }

@@ -21,16 +21,16 @@ use super::versions::Version;
 use crate::health::Health;
 use crate::runtime::wait::yield_point;
 
-/// Entries of a page, unless the range says otherwise.
+/// The entries of a page, unless the range sets another number.
 const PAGE_ENTRIES: usize = 1_000;
-/// Bytes of keys and values of a page, unless the range says otherwise.
+/// The bytes of keys and values of a page, unless the range sets another number.
 const PAGE_BYTES: usize = 1 << 20;
 /// Most keys without a value that one page looks at.
 const ABSENT_MAX: usize = 4_096;
-/// Fewest and most keys that are taken at once from where they are listed.
+/// The minimum and maximum number of keys that are taken at once from each list.
 const KEYS_AT_ONCE: (usize, usize) = (16, 1_000);
 
-/// A range of keys in byte order, the direction to read it in, and what a page of it may hold.
+/// A range of keys in byte order, the direction to read it in, and the limits of its pages.
 ///
 /// ```
 /// use trunkline::KeyRange;
@@ -69,7 +69,8 @@ impl KeyRange {
     pub fn prefix(prefix: impl AsRef<[u8]>) -> Self {
         let prefix = prefix.as_ref();
         let mut end = prefix.to_vec();
-        // The first key behind all that begin so: the last byte that can be raised is, and the rest is cut off.
+        // The first key after all that begin with these bytes: the last byte that can be incremented is, and the rest
+        // is cut off.
         while end.last() == Some(&0xff) {
             end.pop();
         }
@@ -103,7 +104,7 @@ impl KeyRange {
         self
     }
 
-    /// Returns the range with a bound of the entries of a page; at least 1. The default is 1,000.
+    /// Returns the range with a maximum number of entries of a page; at least 1. The default is 1,000.
     pub fn entries_max(mut self, entries: usize) -> Self {
         self.entries_max = entries.max(1);
         self
@@ -159,7 +160,7 @@ impl KeyRange {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RangePage {
-    /// Keys and values.
+    /// The keys and values.
     pub entries: Vec<(Bytes, Bytes)>,
     /// The last key that was looked at, if the range may have more behind it: pass it to [`KeyRange::after`].
     pub resume: Option<Bytes>,
@@ -168,7 +169,7 @@ pub struct RangePage {
 /// Keys that may have a value, in the order of a scan.
 struct Candidates {
     keys: Vec<Bytes>,
-    /// Whether there may be more behind the last one.
+    /// True if there may be more after the last one.
     has_more: bool,
 }
 
@@ -177,7 +178,7 @@ struct Candidates {
 #[derive(Default)]
 struct AcceptedKeys {
     keys: Vec<Bytes>,
-    /// Whether there may be more behind the last one.
+    /// True if there may be more after the last one.
     has_more: bool,
 }
 
@@ -208,7 +209,7 @@ struct Filling<'a> {
 }
 
 impl Filling<'_> {
-    /// Returns whether another key may be looked at.
+    /// Returns whether another key may be looked up.
     fn has_room(&self) -> bool {
         let (entries, range) = (self.page.entries.len(), self.range);
         let is_full = entries >= range.entries_max || self.bytes >= range.bytes_max;

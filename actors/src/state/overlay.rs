@@ -249,7 +249,7 @@ mod tests {
         assert!(overlay.small.is_empty());
     }
 
-    /// Whether it is large, the first key, the number of keys of which one is deleted, and whether it has a
+    /// True if it is large, the first key, the number of keys of which one is deleted, and true if it has a
     /// requirement.
     type Step = (bool, u16, u16, bool);
 

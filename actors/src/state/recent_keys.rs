@@ -1,4 +1,4 @@
-//! The keys that layers in memory have put, in byte order: what the index of the leaf store may not have yet.
+//! The keys that layers in memory have put, in byte order, which the index of the leaf store may not have yet.
 //!
 //! Only readers of ranges need them. So the keys of a layer are added by the first of those readers that meets it, and
 //! commits pay nothing. The keys are candidates: some have no value at the version of the reader, who looks each up.
@@ -19,7 +19,7 @@ const KEY_BYTES_GUESSED: usize = 144;
 /// Keys that are added under one lock, while no reader scans.
 const ADDED_AT_ONCE: usize = 256;
 
-/// Keys that were put by versions whose layers are in memory.
+/// The keys that were put by versions whose layers are in memory.
 #[derive(Debug, Default)]
 pub struct RecentKeys {
     recent: RwLock<Recent>,
@@ -107,7 +107,7 @@ impl Recent {
         for effect in puts {
             match self.keys.get_mut(effect.key) {
                 Some(put) => *put = version,
-                // A copy: the key in its batch would keep all of the batch in memory.
+                // A copy: the key in its batch would keep the whole batch in memory.
                 None => {
                     let key = Bytes::copy_from_slice(effect.key);
                     self.keys.insert(key, version);

@@ -1,4 +1,4 @@
-//! Keys and values that a version of the past saw.
+//! Keys and values that a past version saw.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{ControlFlow, RangeInclusive};
@@ -14,15 +14,15 @@ use super::{Past, PastError};
 use crate::state::layer::Layer;
 use crate::state::values::{FetchError, StoreView, Values};
 
-/// Bytes of keys and values that one step of a walk reads from each place.
+/// The bytes of keys and values that one step of a walk reads from each source.
 const STEP_BYTES_MAX: usize = 256 << 10;
-/// Entries without a value count as this many bytes of a step.
+/// The bytes of a step that an entry without a value counts as.
 const ENTRY_BYTES: usize = 64;
 
 /// A key hash, and the key and the value there.
 pub type PastPair = (Digest, (Bytes, Bytes));
 
-/// Some keys and values in order, and where the next ones begin.
+/// Some keys and values in order, and the key hash at which the next ones begin.
 pub type PastStep = (Vec<PastPair>, Option<Digest>);
 
 /// The key and the value at a key hash, if there is one.
@@ -47,7 +47,7 @@ impl Past {
     }
 
     fn look(&self, values: &Values, version: u64, key_hash: &Digest) -> Result<Found, PastError> {
-        // The view first: whatever is stored later says what was there before.
+        // The view comes first: whatever is stored later has the state before.
         let (view, layers) = values.layers_up_to(version);
         for layer in layers.iter().rev() {
             if let Some(effect) = layer.find(key_hash) {
@@ -67,7 +67,7 @@ impl Past {
         Ok(found.map(|leaf| (leaf.key, leaf.value)))
     }
 
-    /// Returns what the first stored entry after a version says about a key hash, if there is one.
+    /// Returns the content of the first stored entry about a key hash after a version, if there is one.
     fn first_after(&self, version: u64, key_hash: &Digest) -> Result<Option<Found>, PastError> {
         let Some(after) = version.checked_add(1) else {
             return Ok(None);
@@ -88,7 +88,8 @@ impl Past {
             .transpose()
     }
 
-    /// Returns the first keys and values in a range of key hashes as a version saw them, and where the next ones begin.
+    /// Returns the first keys and values in a range of key hashes as a version saw them, and the key hash at which the
+    /// next ones begin.
     ///
     /// # Errors
     ///
@@ -135,13 +136,13 @@ impl Past {
     }
 }
 
-/// One step of a walk. Each place is read up to a number of bytes, and the step ends where the first of them ended.
+/// One step of a walk. Each source is read up to a number of bytes, and the step ends where the first of them ended.
 pub(super) struct Step {
     version: u64,
     pub(super) range: RangeInclusive<Digest>,
-    /// The first key hash that is not read.
+    /// The first key hash that was not read.
     next: Option<Digest>,
-    /// What the version saw, by key hash: `None` is nothing.
+    /// The state that the version saw, by key hash: `None` stands for an absent key.
     pub(super) found: BTreeMap<Digest, Found>,
 }
 
@@ -230,7 +231,7 @@ impl Step {
         Ok(())
     }
 
-    /// Reads what versions after the leaf store and up to this one changed, the newest first.
+    /// Reads the changes of versions after the leaf store and up to this one, the newest first.
     fn read_layers(&mut self, layers: &[Arc<Layer>]) {
         let mut seen = BTreeSet::new();
         let read = self.each_effect(layers.iter().rev(), |step, effect| {

@@ -1,4 +1,4 @@
-//! The bytes of entries: what was there until a version.
+//! The bytes of entries, each about the state until a version.
 
 use bytes::Bytes;
 
@@ -10,7 +10,7 @@ use crate::store::leaves::LeafRef;
 
 /// The longest content of an entry about a key, bytes.
 pub const ENTRY_BYTES_MAX: usize = 1 + 3 + KEY_BYTES_MAX + VALUE_BYTES_MAX;
-/// The node of a slot's top. The other nodes of entries are 128 to 255, side by side seven levels below.
+/// The node of a slot's top. The other nodes of entries are 128 to 255, all seven levels below.
 pub const TOP_NODE: u8 = 1;
 
 const DELETED_KEY: u8 = 0;
@@ -54,7 +54,7 @@ pub enum PastKey<'a> {
 }
 
 impl<'a> PastKey<'a> {
-    /// Reads a key; anything but the bytes that are written is `None`.
+    /// Reads a key; `None` for any other bytes than a written key.
     pub fn decode(bytes: &'a [u8]) -> Option<Self> {
         let mut cursor = Cursor(bytes);
         let key = match cursor.u8()? {
@@ -146,7 +146,7 @@ pub fn version_key(version: u64) -> [u8; 9] {
     key
 }
 
-/// Appends the key and the value that were there, or that there were none.
+/// Appends the former key and value, or that there were none.
 ///
 /// ```
 /// use trunkline_core::store::{leaves::LeafRef, past::{decode_leaf, encode_leaf}};
@@ -166,7 +166,7 @@ pub fn encode_leaf(leaf: Option<LeafRef<'_>>, out: &mut Vec<u8>) {
     }
 }
 
-/// Reads what [`encode_leaf`] wrote; anything else is `None`.
+/// Reads the result of [`encode_leaf`]; anything else is `None`.
 pub fn decode_leaf(bytes: &[u8]) -> Option<Option<LeafRef<'_>>> {
     let mut cursor = Cursor(bytes);
     match cursor.u8()? {
@@ -193,12 +193,12 @@ pub fn decode_leaf(bytes: &[u8]) -> Option<Option<LeafRef<'_>>> {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PastDigest {
-    /// The digest; zeros if nothing was below the node.
+    /// The digest; zero if nothing was below the node.
     pub digest: Digest,
-    /// Whether exactly one leaf was below the node.
+    /// True if exactly one leaf was below the node.
     pub lone: bool,
-    /// At the top of a slot: whether the entries of its nodes 128 to 255 say what was below. If not, the slot was small,
-    /// and its leaves fold to the digest. False at other nodes.
+    /// True if the entries of a slot's nodes 128 to 255 have the digests below its top. Otherwise the slot was small,
+    /// and its leaves fold to the digest. Always false at other nodes.
     pub deep: bool,
 }
 
@@ -210,7 +210,7 @@ pub fn encode_digest(node: &PastDigest) -> [u8; 33] {
     bytes
 }
 
-/// Reads what [`encode_digest`] wrote; anything else is `None`.
+/// Reads the result of [`encode_digest`]; anything else is `None`.
 pub fn decode_digest(bytes: &[u8]) -> Option<PastDigest> {
     let mut cursor = Cursor(bytes);
     let flags = cursor.u8()?;
@@ -223,7 +223,7 @@ pub fn decode_digest(bytes: &[u8]) -> Option<PastDigest> {
     })
 }
 
-/// What is kept of a version besides its state.
+/// The data that is kept of a version in addition to its state.
 ///
 /// ```
 /// use trunkline_core::record::CommitRecord;
@@ -242,17 +242,17 @@ pub fn decode_digest(bytes: &[u8]) -> Option<PastDigest> {
 pub struct PastVersion {
     /// Its commit record.
     pub record: CommitRecord,
-    /// Its KZG root, if that was computed.
+    /// Its KZG root, if it was computed.
     pub kzg_root: Option<[u8; 48]>,
-    /// What evidence about its submissions needs, if it was known.
+    /// The data for evidence about its submissions, if it was known.
     pub submissions: Option<PastSubmissions>,
-    /// When it became durable, milliseconds since 1970; 0 if that is not known.
+    /// The time at which it became durable, milliseconds since 1970; 0 if it is not known.
     pub durable_ms: u64,
-    /// The first version that was stored.
+    /// The first stored version.
     pub began: u64,
 }
 
-/// What evidence about the submissions of a version needs besides the record.
+/// The data for evidence about the submissions of a version, in addition to the record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PastSubmissions {
     /// The provisional root before the first submission.
@@ -279,8 +279,8 @@ pub fn encode_version(version: &PastVersion) -> Vec<u8> {
     out
 }
 
-/// Reads what [`encode_version`] wrote; anything else is `None`. The outcomes share the allocation of `bytes`, and are not
-/// decoded.
+/// Reads the result of [`encode_version`]; anything else is `None`. The outcomes share the allocation of `bytes`, and
+/// are not decoded.
 pub fn decode_version(bytes: &Bytes) -> Option<PastVersion> {
     let mut cursor = Cursor(bytes);
     let (began, durable_ms) = (cursor.u64()?, cursor.u64()?);
