@@ -2,7 +2,7 @@
 
 use rand::RngExt;
 use rand::rngs::SmallRng;
-use trunkline::{Outcome, RevertError, RevertOptions, SnapshotError, SubmitError};
+use trunkline::{Outcome, PastError, RevertError, RevertOptions, SnapshotError, SubmitError};
 
 use crate::caller::{Caller, Ended};
 use crate::ensure;
@@ -20,7 +20,14 @@ impl Caller {
             _ if random.random_ratio(1, 4) => random.random_range(0..=newest),
             _ => newest.saturating_sub(random.random_range(0..back)),
         };
-        let old = engine.snapshot_at(version).ok();
+        let old = match engine.snapshot_at(version) {
+            Ok(old) => Some(old),
+            // A read failed once: the revert might succeed, and nothing would be known of the version.
+            Err(SnapshotError::Past(error @ PastError::Store(_))) => {
+                return self.past_failed(version, &error);
+            }
+            Err(_) => None,
+        };
         let metadata = match random.random_ratio(1, 4) {
             true => random.random::<u64>().to_le_bytes().to_vec(),
             false => Vec::new(),
