@@ -17,8 +17,8 @@ use trunkline_actors::runtime::clock;
 use trunkline_actors::runtime::thread;
 use trunkline_actors::runtime::wait::block_on;
 use trunkline_actors::state::read::ReadError;
-use trunkline_core::batch::{BatchError, PreparedBatch, revert_digest};
-use trunkline_core::hash::Digest;
+use trunkline_core::batch::{BatchError, BatchLimits, PreparedBatch, revert_digest};
+use trunkline_core::hash::{Digest, hash};
 use trunkline_core::outcome::{IdempotencyKey, Outcome};
 use trunkline_core::params::{METADATA_BYTES_MAX, WIDTH};
 use trunkline_core::store::effect::Effect;
@@ -26,9 +26,9 @@ use trunkline_core::tree::{Change, NotInMemory};
 
 use crate::engine::{Behind, Engine};
 use crate::error::{SnapshotError, SubmitError};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{PastView, Snapshot};
 
-/// What a revert has besides the version.
+/// The options of a revert.
 ///
 /// ```
 /// let options = trunkline::RevertOptions { metadata: "undo the import".into(), ..Default::default() };
@@ -36,13 +36,13 @@ use crate::snapshot::Snapshot;
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct RevertOptions {
-    /// The caller's own bytes for the commit record: 256 at most.
+    /// The caller's own bytes for the commit record: at most 256.
     pub metadata: Bytes,
     /// The caller's name of the revert, so that it can be repeated without taking effect twice.
     pub idempotency_key: IdempotencyKey,
 }
 
-/// An error of a revert. It has no effect then, and no place in the order of submissions.
+/// The error of a revert, which then has no effect and no position in the order of submissions.
 ///
 /// ```
 /// use trunkline::{RevertError, SnapshotError};
@@ -58,7 +58,7 @@ pub enum RevertError {
     /// The version is not kept, or not durable yet.
     #[error(transparent)]
     Version(#[from] SnapshotError),
-    /// More has changed since the version than one submission may.
+    /// More has changed since the version than one submission may change.
     #[error(
         "more than {operations_max} keys or {bytes_max} bytes of keys and values have changed since version {version}; \
          raise submit.in_flight_operations_max and submit.in_flight_bytes_max, revert to a later version, or restore a \
@@ -67,12 +67,12 @@ pub enum RevertError {
     TooLarge {
         /// The version.
         version: u64,
-        /// Most keys that a revert may change.
+        /// The maximum number of keys that a revert may change.
         operations_max: usize,
-        /// Most bytes of the keys and values that a revert may change.
+        /// The maximum bytes of the keys and values that a revert may change.
         bytes_max: usize,
     },
-    /// A value of the version, or a key, cannot be read.
+    /// A value of the version, or a key, cannot be read, or the version was pruned from the archive meanwhile.
     #[error(transparent)]
     Read(#[from] ReadError),
     /// A thread could not be started.
@@ -99,7 +99,7 @@ impl RevertError {
 }
 
 impl Engine {
-    /// Reverts to a version that is kept (`versions.retain_versions`, or a snapshot holds it): makes a *new* version whose
+    /// Reverts to a version that is kept (`versions.retain_versions`, a snapshot holds it, or `versions.archive` has it): makes a *new* version whose
     /// state digest is that of the old one, atomically. Nothing that was acknowledged is erased. The outcome is
     /// [`Outcome::Reverted`] with the commit id of the old version.
     ///
@@ -132,7 +132,7 @@ impl Engine {
         self.revert_to_with(version, RevertOptions::default()).await
     }
 
-    /// Does what [`Self::revert_to`] does, and blocks the thread.
+    /// Works like [`Self::revert_to`], and blocks the thread.
     ///
     /// # Errors
     ///
@@ -141,10 +141,10 @@ impl Engine {
         self.revert_to_with_blocking(version, RevertOptions::default())
     }
 
-    /// Does what [`Self::revert_to`] does, with metadata or an idempotency key.
+    /// Works like [`Self::revert_to`], with metadata or an idempotency key.
     ///
-    /// A repeat, with the same key, the same version and the same metadata, gets the receipt of the first revert, also if
-    /// the version is no longer kept.
+    /// A repeat, with the same key, the same version and the same metadata, gets the receipt of the first revert, also
+    /// if the version is no longer kept.
     ///
     /// # Errors
     ///
@@ -163,7 +163,7 @@ impl Engine {
         let engine = self.clone();
         let spawned = thread::spawn("revert", move || {
             let result = engine.finish_revert(&revert, permit);
-            // The last handle may be dropped here: not before the caller knows.
+            // The last handle may be dropped here: not before the caller gets the result.
             let _ = told.send(result);
         });
         let thread = spawned.map_err(RevertError::Thread)?;
@@ -176,7 +176,7 @@ impl Engine {
         }
     }
 
-    /// Does what [`Self::revert_to_with`] does, and blocks the thread.
+    /// Works like [`Self::revert_to_with`], and blocks the thread.
     ///
     /// # Errors
     ///
@@ -194,7 +194,7 @@ impl Engine {
         self.finish_revert(&revert, permit)
     }
 
-    /// Checks what can be checked at once, and holds the version.
+    /// Makes the checks that are possible at once, and holds the version.
     fn begin_revert(&self, version: u64, options: RevertOptions) -> Result<Begun, RevertError> {
         let called_at = clock::now();
         self.running()
@@ -206,10 +206,10 @@ impl Engine {
         if bytes > METADATA_BYTES_MAX {
             return Err(SubmitError::from(BatchError::MetadataTooLong { bytes }).into());
         }
-        let to = match self.kept(version) {
-            // Only a repeat can name it.
-            Err(expired @ SnapshotError::Expired { .. }) => Err(expired),
-            kept => Ok(kept?),
+        let to = match self.snapshot_at(version) {
+            Err(not_yet @ SnapshotError::NotYet { .. }) => return Err(not_yet.into()),
+            // Of those that are not kept any more, only a repeat can name one.
+            found => found,
         };
         let commit_id = match &to {
             Ok(to) => Ok(to.commit_id()),
@@ -243,28 +243,20 @@ impl Engine {
         // What is in the pipeline of an engine that failed has given its permits back, too.
         context.health.check().map_err(SubmitError::from)?;
         let newest = self.snapshot();
-        let limits = context.config().submit.resolved_limits();
-        let too_large = || RevertError::TooLarge {
-            version: revert.to.version(),
-            operations_max: limits.operations_max,
-            bytes_max: limits.bytes_max,
+        // While the call waited, memory may have given up the version that it held, and the archive has it.
+        let to = match revert.to.check_readable() {
+            Ok(()) => revert.to.clone(),
+            Err(_) => self.snapshot_at(revert.to.version())?,
         };
+        let limits = context.config().submit.resolved_limits();
         let preparing = context.in_flight.prepare();
-        let mut undone = Undone::default();
-        for slot in 0..WIDTH {
-            for change in changes_since(&revert.to, slot)? {
-                undone.push(&revert.to, &newest, &change)?;
-                if undone.writes.len() > limits.operations_max || undone.bytes > limits.bytes_max {
-                    return Err(too_large());
-                }
-            }
-        }
-        let commit_id = revert.to.commit_id();
+        let undone = Undone::of(&to, &newest, limits)?;
+        let commit_id = to.commit_id();
         let behind = Behind {
             sequence: newest.record().last_sequence,
             resolved: Resolved {
                 outcome: Outcome::Reverted { commit_id },
-                state_digest: revert.to.record().state_digest,
+                state_digest: to.record().state_digest,
                 forked: None,
             },
         };
@@ -274,7 +266,7 @@ impl Engine {
     }
 }
 
-/// A revert that has begun, or what a repeat gets.
+/// A revert that has begun, or the receipt for a repeat.
 enum Begun {
     Repeat(Receipt),
     Revert(Revert),
@@ -287,7 +279,7 @@ struct Revert {
     called_at: Instant,
 }
 
-/// Returns the keys of a slot that have another value than at a version, or none, or had none.
+/// Returns the keys of a slot whose value was added, changed or removed since a version.
 fn changes_since(to: &Snapshot, slot: usize) -> Result<impl Iterator<Item = Change>, ReadError> {
     let changes = to.state.reader.changes_since(to.version(), slot);
     to.check_readable()?;
@@ -301,25 +293,112 @@ fn changes_since(to: &Snapshot, slot: usize) -> Result<impl Iterator<Item = Chan
     }
 }
 
-/// The writes that take changes back, ascending by key hash.
-#[derive(Default)]
+/// The writes that undo changes, in ascending order of key hashes.
 struct Undone {
     writes: Vec<(Digest, Bytes, Option<Bytes>)>,
     bytes: usize,
+    version: u64,
+    limits: BatchLimits,
 }
 
 impl Undone {
-    fn push(&mut self, to: &Snapshot, newest: &Snapshot, change: &Change) -> Result<(), ReadError> {
-        let (key, value) = match (&change.then, &change.now) {
-            (Some(then), _) => {
-                let (key, value) = to.key_and_value(then)?;
-                (key, Some(value))
-            }
-            (None, Some(now)) => (newest.key_and_value(now)?.0, None),
-            (None, None) => return Ok(()),
+    /// Computes the difference from the newest version to an older one.
+    fn of(to: &Snapshot, newest: &Snapshot, limits: BatchLimits) -> Result<Self, RevertError> {
+        let mut undone = Self {
+            writes: Vec::new(),
+            bytes: 0,
+            version: to.version(),
+            limits,
         };
+        for slot in 0..WIDTH {
+            match to.past() {
+                None => undone.add_kept(to, newest, slot)?,
+                Some(past) => undone.add_archived(&past, newest, slot)?,
+            }
+        }
+        Ok(undone)
+    }
+
+    /// Adds what changed in a slot since a version of which the tree keeps what was replaced.
+    fn add_kept(
+        &mut self,
+        to: &Snapshot,
+        newest: &Snapshot,
+        slot: usize,
+    ) -> Result<(), RevertError> {
+        for change in changes_since(to, slot)? {
+            let (key, value) = match (&change.then, &change.now) {
+                (Some(then), _) => {
+                    let (key, value) = to.key_and_value(then)?;
+                    (key, Some(value))
+                }
+                (None, Some(now)) => (newest.key_and_value(now)?.0, None),
+                (None, None) => continue,
+            };
+            self.push(change.key_hash, key, value)?;
+        }
+        Ok(())
+    }
+
+    /// Adds what changed in a slot since an archived version.
+    fn add_archived(
+        &mut self,
+        past: &PastView<'_>,
+        newest: &Snapshot,
+        slot: usize,
+    ) -> Result<(), RevertError> {
+        for range in past.differences(slot, newest.version())? {
+            let mut next = Some(*range.start());
+            while let Some(from) = next {
+                let (changes, following) = past.changes_since(from..=*range.end())?;
+                for (key_hash, then) in changes {
+                    self.take_back(newest, key_hash, then)?;
+                }
+                next = following;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the write that gives a key the value again that it had, unless it has it.
+    fn take_back(
+        &mut self,
+        newest: &Snapshot,
+        key_hash: Digest,
+        then: Option<(Bytes, Bytes)>,
+    ) -> Result<(), RevertError> {
+        let now = newest.leaf_at(&key_hash)?;
+        match (then, now) {
+            (Some((_, value)), Some((now, _))) if hash(&value) == now.value_hash => Ok(()),
+            (Some((key, value)), _) => self.push(key_hash, key, Some(value)),
+            (None, Some((_, Some(key)))) => self.push(key_hash, key, None),
+            (None, Some((now, None))) => {
+                let (key, _) = newest.key_and_value(&now)?;
+                self.push(key_hash, key, None)
+            }
+            (None, None) => Ok(()),
+        }
+    }
+
+    fn push(
+        &mut self,
+        key_hash: Digest,
+        key: Bytes,
+        value: Option<Bytes>,
+    ) -> Result<(), RevertError> {
         self.bytes += key.len() + value.as_ref().map_or(0, Bytes::len);
-        self.writes.push((change.key_hash, key, value));
+        self.writes.push((key_hash, key, value));
+        let BatchLimits {
+            operations_max,
+            bytes_max,
+        } = self.limits;
+        if self.writes.len() > operations_max || self.bytes > bytes_max {
+            return Err(RevertError::TooLarge {
+                version: self.version,
+                operations_max,
+                bytes_max,
+            });
+        }
         Ok(())
     }
 

@@ -48,14 +48,15 @@ use crate::runtime::priority;
 use crate::runtime::wait::{Signal, receive, yield_point};
 use crate::state::history::History;
 use crate::state::layer::Layer;
-use crate::state::past::PastBounds;
+use crate::state::past::{PastBounds, StoreOptions};
 use crate::state::values::{FetchError, StoreView};
 use crate::state::versions::Version;
 
-/// Effects that are sorted at once: those of small writes fit the cache of a core, with their keys and values.
+/// The number of effects that are sorted at once: those of small writes fit the cache of a core, with their keys and
+/// values.
 const RANGE_EFFECTS: usize = 2048;
 
-/// What a checkpoint covers.
+/// The version and the data that a checkpoint covers.
 pub struct Covered {
     /// The version: durable, synced and published.
     pub version: Arc<Version>,
@@ -63,26 +64,26 @@ pub struct Covered {
     pub remembered: Remembered,
 }
 
-/// The end of the persist stage: starts checkpoints, one at a time, and waits for them.
+/// The handle of the persist stage: starts checkpoints, one at a time, and waits for them.
 pub struct Checkpoints {
     jobs: Sender<Covered>,
     progress: Arc<Signal<Progress>>,
     trims_log: bool,
 }
 
-/// The checkpoint that runs, and the rate of the last one.
+/// The running checkpoint, and the rate of the last one.
 #[derive(Debug, Default)]
 struct Progress {
     running: Option<Job>,
     bytes_per_second: Option<u64>,
 }
 
-/// A checkpoint that runs.
+/// A running checkpoint.
 #[derive(Clone, Copy, Debug)]
 struct Job {
     since: Instant,
     bytes: u64,
-    /// Whether the rate can be computed from its duration. A checkpoint of few leaves only shows the fixed cost.
+    /// True if the rate can be computed from its duration. A checkpoint of few leaves only shows the fixed cost.
     shows_rate: bool,
 }
 
@@ -109,12 +110,12 @@ impl Checkpoints {
         self.progress.lock().running.is_some()
     }
 
-    /// Returns whether checkpoints let the log be trimmed. They do not if the leaf store does not outlive the engine.
+    /// Returns whether checkpoints allow trimming the log. They do not if the leaf store does not outlive the engine.
     pub fn trims_log(&self) -> bool {
         self.trims_log
     }
 
-    /// Returns what the running checkpoint has left to do, and what has gathered since it was started.
+    /// Returns the remaining work of the running checkpoint, and the bytes that have gathered since it was started.
     pub fn backlog(&self, unflushed_bytes: u64, waits_at_bytes: u64) -> Option<Backlog> {
         let progress = self.progress.lock();
         let job = progress.running?;
@@ -150,11 +151,11 @@ impl Checkpoints {
     }
 }
 
-/// The end of the checkpoint thread.
+/// The part of the checkpoint thread.
 pub struct Checkpointer {
     context: Arc<StageContext>,
     leaves: Arc<dyn LeafStore>,
-    /// `None` if the leaf store does not outlive the engine, so that the log must stay whole.
+    /// The manifest; `None` if the leaf store does not outlive the engine, so that the log must stay complete.
     manifest: Option<ManifestFile>,
     jobs: Receiver<Covered>,
     progress: Arc<Signal<Progress>>,
@@ -166,7 +167,7 @@ pub struct ManifestFile {
     pub disk: Arc<dyn Disk>,
     /// The engine's directory.
     pub directory: PathBuf,
-    /// Content of the manifest.
+    /// The content of the manifest.
     pub marker: CheckpointManifest,
 }
 
@@ -198,7 +199,7 @@ impl ManifestFile {
         CheckpointError::Pages { path, source }
     }
 
-    /// Writes that the leaf store may hold changes up to a version from now on.
+    /// Records that the leaf store may have changes up to a version from now on.
     fn intend(&mut self, version: u64) -> Result<(), CheckpointError> {
         self.marker.intent = Some(version);
         self.write()
@@ -214,8 +215,8 @@ impl ManifestFile {
         })
     }
 
-    /// Writes that the leaf store holds a version, if the history file has the version's commit ids. Returns the
-    /// history file.
+    /// Records that the leaf store has a version, if the history file has the version's commit ids. Returns the history
+    /// file.
     fn complete(&mut self, version: &Version) -> Result<Option<HistoryFile>, CheckpointError> {
         self.marker = CheckpointManifest {
             record: version.record.clone(),
@@ -256,7 +257,7 @@ enum CheckpointError {
     Panic(String),
 }
 
-/// Creates the ends of the persist stage and of the checkpoint thread.
+/// Creates the parts of the persist stage and of the checkpoint thread.
 pub fn channel(
     context: Arc<StageContext>,
     leaves: Arc<dyn LeafStore>,
@@ -280,7 +281,8 @@ pub fn channel(
 }
 
 impl Checkpointer {
-    /// Runs checkpoints until the end of the persist stage is dropped, and tells the stage what it may trim.
+    /// Runs checkpoints until the part of the persist stage is dropped, and tells the stage up to which version it may
+    /// trim.
     pub fn run(mut self, persist: &Mailbox<PersistMessage>) {
         priority::lower(self.context.config().checkpoint.nice);
         let context = self.context.clone();
@@ -305,8 +307,11 @@ impl Checkpointer {
         };
         let (view, layers) = state.values.layers_up_to(version);
         let in_memory = |number| state.versions.get(number).map(|version| version.to_past());
-        let bounds = PastBounds::of(&config.versions);
-        let now_ms = u64::try_from(clock::since_1970().as_millis()).unwrap_or(0);
+        let options = StoreOptions {
+            bounds: PastBounds::of(&config.versions),
+            now_ms: u64::try_from(clock::since_1970().as_millis()).unwrap_or(0),
+            has_key_order: config.store.key_order,
+        };
         let leaves = view.leaves()?;
         past.store_versions(
             version,
@@ -314,13 +319,13 @@ impl Checkpointer {
             &layers,
             &*leaves,
             in_memory,
-            (&bounds, now_ms),
+            &options,
         )?;
         yield_point();
         Ok(())
     }
 
-    /// Writes the page digests of a version that is held, and releases it. Returns whether there is a file.
+    /// Writes the page digests of a held version, and releases it. Returns whether there is a file.
     fn prepare_pages(&self, version: &Version) -> Result<bool, CheckpointError> {
         let state = &self.context.state;
         let prepared = self.manifest.as_ref().map_or(Ok(false), |manifest| {
@@ -373,11 +378,11 @@ impl Checkpointer {
     }
 }
 
-/// Returns what `change` makes of the newest effect on each key of several layers, ascending by key hash. The layers are
-/// oldest first.
+/// Returns the results of `change` for the newest effect on each key of several layers, in ascending order of key
+/// hashes. The layers are oldest first.
 ///
-/// One range of key hashes follows the other. The effects of a range lie next to each other in every layer, and all of
-/// them fit the cache of a core.
+/// The ranges of key hashes are processed one after the other. The effects of a range are adjacent in every layer, and
+/// all of them fit the cache of a core.
 fn changes<'a, T: Copy>(
     layers: &'a [Arc<Layer>],
     change: fn(Effect<'a>) -> T,
@@ -394,13 +399,13 @@ fn changes<'a, T: Copy>(
     })
 }
 
-/// Returns in which of several ranges of equal width a key hash is.
+/// Returns the index of the range, among several of equal width, that contains a key hash.
 fn range_of(key_hash: &Digest, ranges: u64) -> u64 {
     ((u128::from(head(key_hash)) * u128::from(ranges)) >> u64::BITS) as u64
 }
 
-/// Takes the effects within a range from the front of each layer's rest. Returns what `change` makes of the newest effect
-/// on each key, ascending by key hash.
+/// Takes the effects within a range from the front of each layer's rest. Returns the results of `change` for the newest
+/// effect on each key, in ascending order of key hashes.
 fn newest_effects<'a, T: Copy>(
     rests: &mut [Peekable<impl Iterator<Item = Effect<'a>>>],
     is_within: impl Fn(&Digest) -> bool,
@@ -412,7 +417,7 @@ fn newest_effects<'a, T: Copy>(
     for rest in rests {
         while let Some(effect) = rest.next_if(|effect| is_within(&effect.key_hash)) {
             key_hashes.push(effect.key_hash);
-            // The key lies in front of the value: reads both from memory, in their order there.
+            // The key comes before the value: both are read from memory in this order.
             let value = effect.change.and_then(<[u8]>::last);
             touched ^= effect.key[0] ^ value.copied().unwrap_or_default();
             changes.push(change(effect));
@@ -423,7 +428,8 @@ fn newest_effects<'a, T: Copy>(
     order.map(|place| changes[place as usize]).collect()
 }
 
-/// Returns what the newest effect on each key of several layers does to the index of keys, ascending by key.
+/// Returns the changes to the index of keys by the newest effect on each key of several layers, in ascending order of
+/// keys.
 fn key_changes(layers: &[Arc<Layer>]) -> impl Iterator<Item = KeyChange<'_>> {
     let mut changes: Vec<_> = changes(layers, key_change).collect();
     changes.sort_unstable_by_key(|change| change.key);

@@ -3,8 +3,9 @@
 use std::io::Write;
 use std::path::PathBuf;
 
+use bytes::Bytes;
 use clap::Args;
-use trunkline::{ReadOnly, Snapshot};
+use trunkline::{KeyRange, ReadError, Snapshot};
 use trunkline_load::{FileError, may_replace, replace_file_with};
 
 use crate::Exit;
@@ -14,7 +15,7 @@ use crate::input::is_standard;
 use crate::interrupt::Interrupt;
 use crate::output::{self, grouped, shown};
 use crate::progress::{Progress, Unit};
-use crate::single::cannot_open;
+use crate::single::replayed_at;
 
 /// Least number of bytes that are written at once.
 const PART_BYTES_MIN: usize = 256 << 10;
@@ -25,13 +26,16 @@ pub(crate) struct ExportArguments {
     /// Directory of the state.
     #[arg(long, visible_alias = "directory")]
     dir: PathBuf,
-    /// Version to export: any since the last checkpoint [default: the last].
+    /// Version to export: any since the last checkpoint, or an archived one [default: the last].
     #[arg(long)]
     version: Option<u64>,
     /// Format of a line. Default: tsv for files named *.tsv, otherwise ndjson. Plain TSV has no escapes: a record that it
     /// cannot hold ends the export with an error.
     #[arg(long, value_enum)]
     format: Option<Format>,
+    /// Write the keys in byte order, not in path order. Needs a directory with store.key_order = true.
+    #[arg(long)]
+    key_order: bool,
     /// Output file, which is written atomically; - is standard output. An older export in NDJSON is replaced.
     #[arg(long, value_name = "FILE", default_value = "-")]
     to: PathBuf,
@@ -67,14 +71,11 @@ pub(crate) fn run(arguments: &ExportArguments) -> Result<Exit, CommandError> {
         may_replace(&arguments.to, head(format))?;
     }
     let interrupt = Interrupt::listen()?;
-    let opened = match arguments.version {
-        None => ReadOnly::open(&arguments.dir),
-        Some(version) => ReadOnly::open_at(&arguments.dir, version),
-    };
-    let snapshot = opened.map_err(cannot_open(&arguments.dir))?.snapshot();
+    let snapshot = replayed_at(&arguments.dir, arguments.version)?;
     let export = Export {
         snapshot: &snapshot,
         format,
+        is_ordered: arguments.key_order,
         interrupt: &interrupt,
     };
     let end = match is_file {
@@ -85,7 +86,7 @@ pub(crate) fn run(arguments: &ExportArguments) -> Result<Exit, CommandError> {
             Err(Unfinished::Failed(error)) => return Err(error),
         },
     };
-    tell(&snapshot, end, is_file);
+    tell(&snapshot, end, is_file, arguments.key_order);
     Ok(match end {
         End::Whole | End::Unwanted => Exit::Done,
         End::Interrupted => Exit::Interrupted,
@@ -101,7 +102,11 @@ fn head(format: Format) -> &'static [u8] {
     }
 }
 
-fn tell(snapshot: &Snapshot, end: End, is_file: bool) {
+fn tell(snapshot: &Snapshot, end: End, is_file: bool, is_ordered: bool) {
+    let order = match is_ordered {
+        true => "byte",
+        false => "path",
+    };
     let of = format!(
         "version {}, commit id {}",
         snapshot.version(),
@@ -110,7 +115,7 @@ fn tell(snapshot: &Snapshot, end: End, is_file: bool) {
     match end {
         End::Whole => {
             let keys = grouped(snapshot.key_count());
-            output::tell(format!("exported {keys} keys in path order of {of}"));
+            output::tell(format!("exported {keys} keys in {order} order of {of}"));
         }
         End::Interrupted if is_file => {
             output::tell(format!("interrupted: no file was written of {of}"));
@@ -124,10 +129,21 @@ fn tell(snapshot: &Snapshot, end: End, is_file: bool) {
 struct Export<'a> {
     snapshot: &'a Snapshot,
     format: Format,
+    is_ordered: bool,
     interrupt: &'a Interrupt,
 }
 
+/// All keys and values of a version, in either order.
+type Entries<'a> = dyn Iterator<Item = Result<(Bytes, Bytes), ReadError>> + 'a;
+
 impl Export<'_> {
+    fn entries(&self) -> Box<Entries<'_>> {
+        match self.is_ordered {
+            true => Box::new(self.snapshot.range_iter(KeyRange::all())),
+            false => Box::new(self.snapshot.iter()),
+        }
+    }
+
     fn write_file(
         &self,
         arguments: &ExportArguments,
@@ -147,7 +163,7 @@ impl Export<'_> {
         }
     }
 
-    /// Writes all records in path order, in parts. `write` returns whether more is wanted.
+    /// Writes all records in order, in parts. `write` returns whether more is wanted.
     fn write(
         &self,
         mut write: impl FnMut(&[u8]) -> Result<bool, CommandError>,
@@ -155,7 +171,7 @@ impl Export<'_> {
         let keys = self.snapshot.key_count();
         let mut progress = Progress::start("export", Unit::Operations, Some(keys));
         let mut part = Vec::with_capacity(2 * PART_BYTES_MIN);
-        for entry in self.snapshot.iter() {
+        for entry in self.entries() {
             let (key, value) = entry?;
             let written = Record::write(&key, &value, self.format, &mut part);
             written.map_err(|source| CommandError::Unwritable {

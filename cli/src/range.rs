@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use clap::Args;
-use trunkline::{KeyRange, ReadOnly};
+use trunkline::KeyRange;
 
 use crate::Exit;
 use crate::arguments::{Key, parse_key};
@@ -13,7 +13,7 @@ use crate::error::CommandError;
 use crate::import::{Format, Record};
 use crate::interrupt::Interrupt;
 use crate::output::{self, shown};
-use crate::single::cannot_open;
+use crate::single::replayed_at;
 
 /// Least number of bytes that are written at once.
 const PART_BYTES_MIN: usize = 256 << 10;
@@ -39,7 +39,7 @@ pub(crate) struct RangeArguments {
     /// Most records to write.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-    /// Version to read: any since the last checkpoint [default: the last].
+    /// Version to read: any since the last checkpoint, or an archived one [default: the last].
     #[arg(long)]
     version: Option<u64>,
     /// Format of a line. Plain TSV has no escapes: a record that it cannot hold ends the command with an error.
@@ -71,11 +71,7 @@ impl RangeArguments {
 
 pub(crate) fn run(arguments: &RangeArguments) -> Result<Exit, CommandError> {
     let interrupt = Interrupt::listen()?;
-    let opened = match arguments.version {
-        None => ReadOnly::open(&arguments.dir),
-        Some(version) => ReadOnly::open_at(&arguments.dir, version),
-    };
-    let snapshot = opened.map_err(cannot_open(&arguments.dir))?.snapshot();
+    let snapshot = replayed_at(&arguments.dir, arguments.version)?;
     let limit = arguments.limit.unwrap_or(usize::MAX);
     let mut part = Vec::with_capacity(2 * PART_BYTES_MIN);
     for entry in snapshot.range_iter(arguments.range()).take(limit) {

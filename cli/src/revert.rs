@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use trunkline::{Engine, Outcome, RevertOptions};
+use trunkline::{Engine, OpenError, Outcome, RevertOptions};
 
 use crate::configuration::SettingsArguments;
 use crate::error::CommandError;
@@ -17,7 +17,8 @@ pub(crate) struct RevertArguments {
     /// Directory of the state. No engine may have it open; ask a service by its call Revert.
     #[arg(long)]
     dir: PathBuf,
-    /// Version whose state is restored: one that the log still has after the last checkpoint.
+    /// Version whose state is restored: one that the log still has after the last checkpoint, or one that the archive of
+    /// versions has.
     #[arg(long)]
     version: u64,
     /// Text for the commit record, at most 256 bytes.
@@ -34,10 +35,15 @@ pub(crate) fn run(arguments: &RevertArguments) -> Result<Exit, CommandError> {
     }
     Interrupt::clean_up_only()?;
     let version = arguments.version;
-    let builder = Engine::builder(config).keep_from(version);
-    let engine = builder
-        .open_blocking()
-        .map_err(cannot_open(&arguments.dir))?;
+    let has_archive = config.versions.archive;
+    let kept = Engine::builder(config.clone())
+        .keep_from(version)
+        .open_blocking();
+    let opened = match kept {
+        Err(OpenError::VersionNotKept { .. }) if has_archive => Engine::open_blocking(config),
+        kept => kept,
+    };
+    let engine = opened.map_err(cannot_open(&arguments.dir))?;
     let options = RevertOptions {
         metadata: arguments.metadata.clone().into(),
         ..RevertOptions::default()

@@ -116,6 +116,26 @@ pub(crate) fn snapshot_at(
     }
 }
 
+/// Opens a directory for reading only, and returns one of its versions, by default the last durable one. Replays the log up
+/// to a version that no checkpoint covers.
+pub(crate) fn replayed_at(
+    directory: &Path,
+    version: Option<u64>,
+) -> Result<Snapshot, CommandError> {
+    let opened = match version {
+        None => ReadOnly::open(directory),
+        Some(version) => ReadOnly::open_at(directory, version),
+    };
+    let not_kept = match (opened, version) {
+        (Err(error @ OpenError::VersionNotKept { .. }), Some(version)) => (error, version),
+        (opened, _) => return Ok(opened.map_err(cannot_open(directory))?.snapshot()),
+    };
+    let (error, version) = not_kept;
+    let archived = ReadOnly::open(directory).map_err(cannot_open(directory))?;
+    let archived = archived.snapshot_at(version);
+    archived.map_err(|_| cannot_open(directory)(error))
+}
+
 /// Opens an engine for reading and writing.
 pub(crate) fn open_engine(config: Config) -> Result<Engine, CommandError> {
     let failed = cannot_open(&config.engine.directory);

@@ -36,7 +36,7 @@ use trunkline_core::store::key_order_file as key_order;
 use trunkline_core::store::manifest::CheckpointManifest;
 use trunkline_core::store::pages_file as pages;
 use trunkline_core::store::past::{
-    PastKey, decode_digest, decode_leaf, decode_version, digest_key, encode_digest, encode_leaf,
+    PastKey, decode_digest, decode_leaf, decode_version, deleted_key, digest_key, encode_digest, encode_leaf,
     encode_version, value_key, version_key,
 };
 use trunkline_core::store::tree_file as tree;
@@ -154,6 +154,7 @@ pub fn idempotency_file(bytes: &[u8]) {
 /// Reads an entry of the archive of versions: its key, and its content as each kind of entry.
 pub fn past_entry(bytes: &[u8]) {
     let key = PastKey::decode(bytes).map(|key| match key {
+        PastKey::DeletedKey(key) => deleted_key(key),
         PastKey::Value { key_hash, version } => value_key(&key_hash, version).to_vec(),
         PastKey::Digest {
             slot,

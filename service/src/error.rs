@@ -272,9 +272,7 @@ impl From<ReadError> for ServiceError {
             ReadError::Engine(failure) => failure.into(),
             ReadError::Closed => EngineFailure::Closed.into(),
             ReadError::Expired { .. } => Self::of(Code::VersionExpired, &error),
-            ReadError::NoKeyOrder | ReadError::RangeArchived { .. } => {
-                Self::of(Code::InvalidRequest, &error)
-            }
+            ReadError::NoKeyOrder => Self::of(Code::InvalidRequest, &error),
             ReadError::Past(past) => past.into(),
             error => Self::of(Code::Internal, &error),
         }

@@ -583,7 +583,7 @@ impl Caller {
         Ok(())
     }
 
-    fn range(&self, snapshot: &Snapshot, random: &mut SmallRng) -> Result<(), Ended> {
+    pub(crate) fn range(&self, snapshot: &Snapshot, random: &mut SmallRng) -> Result<(), Ended> {
         let last = self.life.world.truth.borrow_mut().see(snapshot);
         let truth = self.life.world.truth.borrow();
         let pairs = truth.state(last).map.iter();
@@ -597,11 +597,6 @@ impl Caller {
             Err(ReadError::NoKeyOrder) => {
                 let has_index = self.life.engine.config().store.key_order;
                 ensure!(!has_index, "a range finds no index where there is one");
-                Ok(())
-            }
-            Err(ReadError::RangeArchived { .. }) => {
-                let is_archived = self.life.engine.config().versions.archive;
-                ensure!(is_archived, "a version is archived without an archive");
                 Ok(())
             }
             Err(error) => self.expired(snapshot, &error),

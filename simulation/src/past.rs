@@ -58,6 +58,20 @@ impl PastStore for EnginePast {
         scanned.map_err(backend)?
     }
 
+    fn scan_back(
+        &self,
+        segment: u64,
+        range: RangeInclusive<Vec<u8>>,
+        visit: &mut PastVisitor<'_>,
+    ) -> Result<(), LeafStoreError> {
+        yield_point();
+        let scanned = self
+            .power
+            .read(|| Ok(self.past.scan_back(segment, range, visit)));
+        yield_point();
+        scanned.map_err(backend)?
+    }
+
     fn last_key(&self, segment: u64) -> Result<Option<Vec<u8>>, LeafStoreError> {
         let last = self.power.read(|| Ok(self.past.last_key(segment)));
         last.map_err(backend)?
@@ -83,8 +97,9 @@ impl Caller {
             Err(error) => return self.not_kept(number, newest, error),
         };
         self.life.world.counts.borrow_mut().past_versions += u64::from(number < newest);
-        match random.random_range(0..4) {
+        match random.random_range(0..5) {
             0 => self.walk(&snapshot),
+            4 => self.range(&snapshot, random),
             1 => self.prove_past(&snapshot, random),
             2 => {
                 self.hold(snapshot);

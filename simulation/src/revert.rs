@@ -9,13 +9,15 @@ use crate::ensure;
 use crate::plan::Await;
 
 impl Caller {
-    /// Reverts to a version that is kept, held by a snapshot or long gone, and waits for a state of the revert.
+    /// Reverts to a version that is kept, held by a snapshot, archived or long gone, and waits for a state of the revert.
     pub(crate) fn revert(&mut self, awaited: Await, random: &mut SmallRng) -> Result<(), Ended> {
         let (engine, world) = (&self.life.engine, &self.life.world);
         let newest = engine.snapshot().version();
         let back = self.life.limits.borrow().retain + 3;
         let version = match self.held.first() {
             Some(held) if random.random_ratio(1, 3) => held.version(),
+            // Archived, perhaps.
+            _ if random.random_ratio(1, 4) => random.random_range(0..=newest),
             _ => newest.saturating_sub(random.random_range(0..back)),
         };
         let old = engine.snapshot_at(version).ok();
@@ -34,6 +36,13 @@ impl Caller {
             }
             Err(RevertError::Version(SnapshotError::Expired { oldest, .. })) => {
                 ensure!(version < oldest, "version {version} is kept");
+                return Ok(());
+            }
+            Err(RevertError::Version(SnapshotError::Past(error))) => {
+                return self.past_failed(version, &error);
+            }
+            Err(RevertError::TooLarge { .. }) => {
+                ensure!(version + back < newest, "version {version} is too far back");
                 return Ok(());
             }
             Err(RevertError::Read(error)) => {

@@ -172,6 +172,10 @@ fn distinct(report: &CheckReport) -> Vec<Repair> {
             repairs.push(repair);
         }
     }
+    // The index cannot be built from damaged leaves, and is built again with them.
+    if repairs.contains(&Repair::Leaves) {
+        repairs.retain(|repair| *repair != Repair::KeyOrder);
+    }
     repairs
 }
 

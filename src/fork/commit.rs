@@ -1,4 +1,4 @@
-//! Committing a fork: its changes become one submission, right behind the version that it stands on, and one version.
+//! Committing a fork: its changes become one submission, right after the version that it stands on, and one version.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use super::Fork;
 use crate::engine::Behind;
 use crate::error::SubmitError;
 
-/// What a commit of a fork has besides the changes.
+/// The options of a commit of a fork.
 ///
 /// ```
 /// let options = trunkline::CommitOptions { metadata: "block 17".into(), ..Default::default() };
@@ -29,13 +29,13 @@ use crate::error::SubmitError;
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct CommitOptions {
-    /// The caller's own bytes for the commit record: 256 at most.
+    /// The caller's own bytes for the commit record: at most 256.
     pub metadata: Bytes,
     /// The caller's name of the commit, so that it can be repeated without taking effect twice.
     pub idempotency_key: IdempotencyKey,
 }
 
-/// An error of committing a fork. It has no effect then, and no place in the order of submissions.
+/// The error of committing a fork. The commit then has no effect and no position in the order of submissions.
 ///
 /// ```
 /// use trunkline::{ForkCommitError, SubmitError};
@@ -50,15 +50,15 @@ pub struct CommitOptions {
 /// ```
 #[derive(Debug, thiserror::Error)]
 pub enum ForkCommitError {
-    /// The fork changes more than one submission may.
+    /// The fork changes more than one submission may change.
     #[error(
         "the fork changes more than {operations_max} keys or {bytes_max} bytes of keys and values; raise \
          submit.in_flight_operations_max and submit.in_flight_bytes_max, or commit it in parts"
     )]
     TooLarge {
-        /// Most keys that a fork may change.
+        /// The maximum number of keys that a fork may change.
         operations_max: usize,
-        /// Most bytes of the keys and values that a fork may change.
+        /// The maximum bytes of the keys and values that a fork may change.
         bytes_max: usize,
     },
     /// The version that the fork stands on cannot be read.
@@ -88,7 +88,7 @@ impl Fork {
         self.commit_with(CommitOptions::default()).await
     }
 
-    /// Does what [`Self::commit`] does, and blocks the thread.
+    /// Works like [`Self::commit`], and blocks the thread.
     ///
     /// # Errors
     ///
@@ -97,11 +97,11 @@ impl Fork {
         self.commit_with_blocking(CommitOptions::default())
     }
 
-    /// Does what [`Self::commit`] does, with metadata or an idempotency key.
+    /// Works like [`Self::commit`], with metadata or an idempotency key.
     ///
-    /// A repeat, with the same key, changes and metadata, gets the receipt of the first commit. Changes are those against
-    /// the version that the fork stands on: a fork of a later version that contains them already has none, and is refused
-    /// with [`SubmitError::IdempotencyKeyReused`], which names the first commit.
+    /// A repeat, with the same key, changes and metadata, gets the receipt of the first commit. Changes are those
+    /// against the version that the fork stands on: a fork of a later version that contains them already has none, and
+    /// is refused with [`SubmitError::IdempotencyKeyReused`], which names the first commit.
     ///
     /// # Errors
     ///
@@ -120,7 +120,7 @@ impl Fork {
         prepared.place(permit, called_at)
     }
 
-    /// Does what [`Self::commit_with`] does, and blocks the thread.
+    /// Works like [`Self::commit_with`], and blocks the thread.
     ///
     /// # Errors
     ///
@@ -153,7 +153,7 @@ impl Fork {
         {
             return Ok(Prepared::Repeat(receipt));
         }
-        // Nobody waits for admission to be told what is known.
+        // No caller waits for admission to get a result that is already known.
         let sequence = self.base.record().last_sequence;
         self.engine.check_last(sequence)?;
         let forked = Forked {
@@ -239,7 +239,7 @@ fn read<'a>((key, value): (Bytes, Bytes)) -> (Cow<'a, [u8]>, Option<Cow<'a, [u8]
     (Cow::from(key.to_vec()), Some(Cow::from(value.to_vec())))
 }
 
-/// A commit that waits for admission, or what a repeat gets.
+/// A commit that waits for admission, or the receipt for a repeat.
 enum Prepared {
     Repeat(Receipt),
     Commit(PreparedCommit),

@@ -27,12 +27,13 @@ use super::creation::{COPY_PREFIX, unusable};
 use crate::error::{FailedCopy, OpenError};
 use crate::temporary::{self, TemporaryDirectory};
 
-/// Name of directories whose files never change once written.
+/// The name of directories whose files never change once written.
 const TABLES: &str = "tables";
 /// A file system in memory, on systems that have one.
 const MEMORY: &str = "/dev/shm";
 
-/// What the readers of a copy share. Dropped in this order: the copy is removed, then engines may remove tables.
+/// The data that the readers of a copy share. Dropped in this order: the copy is removed, then engines may remove
+/// tables.
 struct Copied {
     _copy: TemporaryDirectory,
     _lock: Option<Arc<DirectoryLock>>,
@@ -75,6 +76,15 @@ impl PastStore for CopiedPast {
         self.past.scan(segment, range, visit)
     }
 
+    fn scan_back(
+        &self,
+        segment: u64,
+        range: RangeInclusive<Vec<u8>>,
+        visit: &mut PastVisitor<'_>,
+    ) -> Result<(), LeafStoreError> {
+        self.past.scan_back(segment, range, visit)
+    }
+
     fn last_key(&self, segment: u64) -> Result<Option<Vec<u8>>, LeafStoreError> {
         self.past.last_key(segment)
     }
@@ -109,8 +119,8 @@ impl LeafSnapshot for CopiedLeaves {
 /// The leaves of a copy, and its archived versions.
 pub(crate) type CopiedStores = (Arc<dyn LeafSnapshot>, Arc<dyn PastStore>);
 
-/// Returns the leaves of a tree, from a copy of its leaf store. The caller holds a shared lock of the directory, which is
-/// kept as long as the copy needs files of the original.
+/// Returns the leaves of a tree, from a copy of its leaf store. The caller holds a shared lock of the directory, which
+/// is kept as long as the copy needs files of the original.
 pub(crate) fn open(
     directory: &Path,
     lock: &Arc<DirectoryLock>,
@@ -156,7 +166,7 @@ fn open_in(
 
 /// The reason why a copy was not made.
 enum CopyError {
-    /// The place cannot be written or has no room.
+    /// The place cannot be written or is full.
     Place(io::Error),
     /// The leaf store itself cannot be used.
     Leaves(LeafStoreError),
@@ -204,12 +214,12 @@ pub(crate) fn sweep(directory: &Path) {
     temporary::sweep(directory, COPY_PREFIX);
 }
 
-/// How a copy refers to the tables of the original.
+/// The kind of links from a copy to the tables of the original.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Links {
     /// The tables stay as long as the copy.
     Hard,
-    /// Some tables are gone once the original removes them.
+    /// Some tables are lost once the original removes them.
     Symbolic,
 }
 
@@ -235,7 +245,7 @@ fn copy_leaves(original: &Path, copy: &Path) -> io::Result<Links> {
     Ok(links)
 }
 
-/// Bytes that are copied, or skipped, at a time.
+/// The bytes that are copied, or skipped, at a time.
 const COPY_BYTES: usize = 64 << 10;
 
 /// Copies a file and leaves holes where it is zero: the journal of fjall is 64 MiB long and mostly zero. `fs::copy`

@@ -66,7 +66,7 @@ use replay::{Archive, Loading};
 use role::Marked;
 pub(crate) use role::Role;
 
-/// What an engine is opened with.
+/// The inputs of opening an engine.
 #[derive(Default)]
 pub(crate) struct OpenOptions {
     pub(crate) config: Config,
@@ -77,7 +77,7 @@ pub(crate) struct OpenOptions {
     pub(crate) watch: Option<Watch>,
     pub(crate) faults: Faults,
     pub(crate) role: Role,
-    /// Versions from here on stay readable, not the last one alone.
+    /// The first version that stays readable, instead of only the last one.
     pub(crate) keep_from: Option<u64>,
 }
 
@@ -221,8 +221,8 @@ fn begin_segment(
     })?)
 }
 
-/// Returns what the stages share, and what the adaptive controller changes. Decisions are stored in the locked
-/// directory, if there is one.
+/// Returns the state that the stages share, and the settings that the adaptive controller changes. Decisions are stored
+/// in the locked directory, if there is one.
 fn share(
     state: Arc<State>,
     keys: RememberedKeys,

@@ -57,7 +57,7 @@ pub(crate) struct Loaded {
 /// The archive of versions.
 pub(crate) struct Archive {
     store: Arc<dyn PastStore>,
-    /// Whether what is stored may be removed if it is not of the tree.
+    /// True if stored entries that do not belong to the tree may be removed.
     clear: bool,
 }
 
@@ -86,13 +86,13 @@ pub(crate) struct Loading {
     replayed: Replayed,
 }
 
-/// What was replayed and found to match its records.
+/// The replayed state, which matches its records.
 struct Replayed {
     values: Values,
     record: CommitRecord,
     kzg_root: Option<[u8; 48]>,
     roots: Roots,
-    /// What it takes to keep the version before the last one readable, bytes.
+    /// The cost of keeping the version before the last one readable, bytes.
     replaced_bytes: usize,
     history: MountainRange,
     known: KnownStates,
@@ -100,13 +100,13 @@ struct Replayed {
     submissions: Option<Submissions>,
     keys: RememberedKeys,
     intent: Option<u64>,
-    /// The first version whose state can be told from later ones: that of the leaf store.
+    /// The first version whose state can be distinguished from later ones: that of the leaf store.
     base: u64,
     /// The versions before the last one, from `base` on.
     recent: Recent,
-    /// Versions from here on stay readable.
+    /// The first version that stays readable.
     keep_from: u64,
-    /// Those before the last one.
+    /// The readable versions before the last one.
     kept: Vec<Arc<Version>>,
 }
 
@@ -116,7 +116,7 @@ pub(crate) struct Decoded {
     pub(crate) batch: PreparedBatch,
 }
 
-/// Versions that wait between two steps of a replay, at most. Enough to keep all steps busy.
+/// The maximum number of versions that wait between two steps of a replay: enough to keep all steps busy.
 const REPLAYS_WAITING_MAX: usize = 2;
 
 impl Loading {
@@ -343,7 +343,7 @@ impl Apply {
     }
 }
 
-/// The steps of a replay beside hashing: reading the log, and applying it to the tree.
+/// The number of steps of a replay other than hashing: reading the log, and applying it to the tree.
 const BUSY_STEPS: usize = 2;
 
 /// The step of a replay that hashes the tree and compares it with the records.
@@ -366,7 +366,7 @@ impl Check {
             let roots = self.hasher.hash(changes, pool);
             let advanced = self.replayed.advance(next, roots);
             advanced.map_err(OpenLogError::Visitor)?;
-            // What stays readable in memory is given to the archive when it leaves it.
+            // Versions are given to the archive when they leave memory.
             let forgotten = version.min(self.replayed.keep_from);
             self.replayed.recent.capture(&self.reader, forgotten);
             self.reader.retire(forgotten);
@@ -402,7 +402,7 @@ pub(crate) fn apply(
 }
 
 impl Replayed {
-    /// Keeps what is known of the version before the next one, if its state can be told from later ones.
+    /// Keeps the known facts about the version before the next one, if its state can be distinguished from later ones.
     fn retire(&mut self) {
         if self.record.version < self.base {
             return;
@@ -420,7 +420,7 @@ impl Replayed {
         });
     }
 
-    /// Keeps the last version readable when the next one comes, if that is asked for. Returns whether it does.
+    /// Keeps the last version readable when the next one comes, if this was requested. Returns whether it does.
     fn keep_last(&mut self) -> bool {
         let version = self.record.version;
         let is_whole = self.intent.is_none_or(|intent| version >= intent);
@@ -531,7 +531,7 @@ pub(crate) fn check_kzg_root(
     check(version, "the KZG root", hex(found), hex(stored))
 }
 
-/// Compares what was found with what is recorded.
+/// Compares a found value with the recorded one.
 fn check<T: PartialEq + ToString>(
     version: u64,
     what: &'static str,

@@ -36,6 +36,7 @@ use trunkline_core::frame::{Frame, PublicKey};
 use trunkline_core::hash::Digest;
 use trunkline_core::outcome::SubmissionOutcome;
 use trunkline_core::params::TreeParams;
+use trunkline_core::proof::Proof;
 use trunkline_core::record::CommitRecord;
 use trunkline_core::store::idempotency_file::KeyedSubmission;
 use trunkline_core::store::log::{LogPosition, Recovery};
@@ -46,6 +47,7 @@ use crate::engine::Engine;
 use crate::error::{OpenError, SnapshotError};
 use crate::feed::Feed;
 use crate::open::Role;
+use crate::snapshot::prove::{ProveOptions, SnapshotProveError};
 use crate::snapshot::{KeptVersion, Snapshot};
 
 pub use error::{ApplyError, WaitError};
@@ -406,6 +408,31 @@ impl Replica {
     /// As [`Snapshot::get`].
     pub async fn get_async(&self, key: impl Into<Bytes>) -> Result<Option<Bytes>, ReadError> {
         self.snapshot().get_async(key).await
+    }
+
+    /// Does what [`Snapshot::multi_get`] does at the last durable version, on threads of the replica.
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::multi_get`].
+    pub async fn multi_get_async<K: AsRef<[u8]> + Send + 'static>(
+        &self,
+        keys: Vec<K>,
+    ) -> Result<Vec<Option<Bytes>>, ReadError> {
+        self.snapshot().multi_get_async(keys).await
+    }
+
+    /// Does what [`Snapshot::prove_with`] does at the last durable version, on a thread of the replica.
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::prove`].
+    pub async fn prove_async<K: AsRef<[u8]> + Send + 'static>(
+        &self,
+        keys: Vec<K>,
+        options: ProveOptions,
+    ) -> Result<Proof, SnapshotProveError> {
+        self.snapshot().prove_async(keys, options).await
     }
 
     /// Does what [`Self::range`] does, on a thread of the replica.

@@ -31,14 +31,15 @@ use trunkline_core::tree::{Leaf, NotInMemory};
 pub use kept::KeptVersion;
 pub(crate) use kept::kept_versions;
 use multi_get::in_path_order;
+pub(crate) use past::PastView;
 pub use range::{RangeIter, RangeStream};
 pub use walk::SnapshotIter;
 
 /// One durable version, kept readable while the snapshot is held.
 ///
-/// All reads and proofs of a snapshot see the same state, whatever is committed meanwhile. A snapshot can be held for
-/// `versions.snapshot_versions_behind_max` newer versions and `versions.retained_bytes_max`; after that its reads fail. A
-/// snapshot of an archived version (`versions.archive`) can be held until the version is pruned.
+/// All reads and proofs of a snapshot see the same state, even while others are committed. A snapshot can be held for
+/// `versions.snapshot_versions_behind_max` newer versions and `versions.retained_bytes_max`; after that its reads fail.
+/// A snapshot of an archived version (`versions.archive`) can be held until the version is pruned.
 ///
 /// ```
 /// # let directory = tempfile::tempdir()?;
@@ -61,7 +62,7 @@ pub use walk::SnapshotIter;
 pub struct Snapshot {
     pub(crate) state: Arc<State>,
     pub(crate) version: Arc<Version>,
-    /// What was folded of the version, if memory does not keep it.
+    /// The digests folded of the version, if memory does not keep it.
     opened: Option<Arc<OpenedVersion>>,
 }
 
@@ -85,8 +86,8 @@ impl Snapshot {
         self.version.number()
     }
 
-    /// Returns the root of the version: what a client keeps to check proofs against. It contains the KZG root, which
-    /// the first call computes (2 ms) if the version has none yet.
+    /// Returns the root of the version, against which a client checks proofs. It contains the KZG root, which the first
+    /// call computes (2 ms) if the version has none yet.
     pub fn root(&self) -> Root {
         self.kzg_root();
         self.version.root()
@@ -181,6 +182,29 @@ impl Snapshot {
         self.readable(values.key_and_value(leaf, || self.store()))
     }
 
+    /// Returns the leaf at a key hash, and its key if it was read from the leaf store.
+    pub(crate) fn leaf_at(
+        &self,
+        key_hash: &Digest,
+    ) -> Result<Option<(Leaf, Option<Bytes>)>, ReadError> {
+        let leaf = self.state.reader.get(self.version(), key_hash);
+        self.check_readable()?;
+        if let Ok(found) = leaf {
+            return Ok(found.map(|leaf| (leaf, None)));
+        }
+        let store = self.store();
+        let found = store.leaves().and_then(|leaves| Ok(leaves.get(key_hash)?));
+        let found = self.readable(found)?;
+        Ok(found.map(|leaf| {
+            let evicted = Leaf {
+                key_hash: *key_hash,
+                value_hash: hash(&leaf.value),
+                origin: store.version,
+            };
+            (evicted, Some(leaf.key))
+        }))
+    }
+
     /// Reads leaves that are not in memory, for a proof or a fork.
     pub(crate) fn cold_leaves(
         &self,
@@ -197,7 +221,7 @@ impl Snapshot {
         self.state.store_of(&self.version)
     }
 
-    /// Returns what was read, if the version can still be read: only then was it of this version.
+    /// Returns the value read, if the version can still be read: only then does the value belong to it.
     fn readable<T>(&self, found: Result<T, FetchError>) -> Result<T, ReadError> {
         self.check_readable()?;
         Ok(found?)

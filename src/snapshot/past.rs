@@ -1,10 +1,12 @@
 //! Snapshots of versions that memory does not keep (`versions.archive`).
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use trunkline_actors::state::State;
-use trunkline_actors::state::past::{OpenedVersion, Past, PastError, PastStep};
+use trunkline_actors::state::order::{KeyRange, RangePage};
+use trunkline_actors::state::past::{OpenedVersion, Past, PastChanges, PastError, PastStep};
 use trunkline_actors::state::read::ReadError;
 use trunkline_core::hash::Digest;
 use trunkline_core::proof::Draft;
@@ -13,9 +15,9 @@ use super::Snapshot;
 use super::prove::SnapshotProveError;
 use crate::error::SnapshotError;
 
-/// A version that memory does not keep, and where it is.
+/// A version that memory does not keep, with its location.
 #[derive(Clone, Copy)]
-pub(super) struct PastView<'a> {
+pub(crate) struct PastView<'a> {
     past: &'a Past,
     state: &'a State,
     opened: &'a OpenedVersion,
@@ -43,8 +45,8 @@ impl Snapshot {
         })
     }
 
-    /// Returns where the version is, if memory does not keep it.
-    pub(super) fn past(&self) -> Option<PastView<'_>> {
+    /// Returns the location of the version, if memory does not keep it.
+    pub(crate) fn past(&self) -> Option<PastView<'_>> {
         Some(PastView {
             past: self.state.past.as_ref()?,
             state: &self.state,
@@ -70,7 +72,7 @@ impl PastView<'_> {
         Ok(self.past.get(values, self.version(), key_hash)?)
     }
 
-    /// Returns the first keys and values from a key hash on, and where the next ones begin.
+    /// Returns the first keys and values from a key hash on, and the key hash at which the next ones begin.
     pub(super) fn step(&self, from: Digest) -> Result<PastStep, ReadError> {
         self.state.metrics.store_read();
         let range = from..=[0xff; 32];
@@ -78,7 +80,32 @@ impl PastView<'_> {
         Ok(step?)
     }
 
-    /// Collects what a proof of some keys shows.
+    /// Returns the first page of a range.
+    pub(super) fn range(&self, range: &KeyRange) -> Result<RangePage, ReadError> {
+        self.state.range_past(self.past, self.version(), range)
+    }
+
+    /// Returns the ranges of key hashes of a slot in which a newer version differs that memory keeps.
+    pub(crate) fn differences(
+        &self,
+        slot: usize,
+        newer: u64,
+    ) -> Result<Vec<RangeInclusive<Digest>>, ReadError> {
+        let (past, reader) = (self.past, &self.state.reader);
+        Ok(past.differences(reader, self.opened, slot, newer)?)
+    }
+
+    /// Returns the first key hashes of a range that newer versions have written, with what this one saw.
+    pub(crate) fn changes_since(
+        &self,
+        range: RangeInclusive<Digest>,
+    ) -> Result<PastChanges, ReadError> {
+        self.state.metrics.store_read();
+        let values = &self.state.values;
+        Ok(self.past.changes_since(values, self.version(), range)?)
+    }
+
+    /// Collects the content of a proof of some keys.
     pub(super) fn draft<K: AsRef<[u8]>>(
         &self,
         keys: impl IntoIterator<Item = K>,
@@ -92,7 +119,7 @@ impl PastView<'_> {
         };
         let roots = &opened.version.roots;
         let draft = Draft::walk_past(roots, &state.params, keys, slots, leaves);
-        // What was removed meanwhile may have been missing.
+        // Entries that were removed in the meantime may have been missing.
         self.check().map_err(read)?;
         draft
     }

@@ -1,6 +1,6 @@
 //! Proofs of keys at one version or several.
 //!
-//! This file collects what a proof contains; `trunkline_core::proof` defines what that is.
+//! This file collects the content of a proof; `trunkline_core::proof` defines the proof.
 
 use bytes::Bytes;
 use rayon::prelude::*;
@@ -16,7 +16,7 @@ use trunkline_core::tree::Leaf;
 use super::Snapshot;
 use super::multi_get::in_shards;
 
-/// How a proof connects the slots of its keys with the root.
+/// The connection between the slots of a proof's keys and the root.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TopKind {
     /// An opening of the KZG root. A verifier needs the 48-byte KZG root and computes a pairing. Making it takes one
@@ -28,7 +28,7 @@ pub enum TopKind {
     Hash,
 }
 
-/// Which values a proof contains. For other keys it contains the hash of the value.
+/// The values that a proof contains. For other keys it contains the hash of the value.
 ///
 /// ```
 /// use trunkline::core::proof::Claim;
@@ -54,7 +54,7 @@ pub enum ShownValues {
     All,
     /// Values up to a length.
     UpTo {
-        /// Bytes of the longest value that is contained.
+        /// The length of the longest value that is contained, bytes.
         value_bytes_max: usize,
     },
     /// No value; none is read.
@@ -81,13 +81,13 @@ pub enum ShownValues {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProveOptions {
-    /// How slots are connected with the root.
+    /// The connection between slots and root.
     pub top: TopKind,
-    /// Which values the proof contains.
+    /// The values that the proof contains.
     pub values: ShownValues,
 }
 
-/// An error of making a proof.
+/// The error of making a proof.
 ///
 /// ```
 /// use trunkline::core::proof::ProveError;
@@ -137,7 +137,7 @@ impl Snapshot {
         self.prove_with(keys, &options)
     }
 
-    /// Does what [`Self::prove`] does, with more options.
+    /// Works like [`Self::prove`], with more options.
     ///
     /// # Errors
     ///
@@ -261,7 +261,7 @@ fn one_tree<Keys>(parts: &[(&Snapshot, Keys)]) -> Result<TreeParams, SnapshotPro
     }
 }
 
-/// The part of a proof that is about one version, and the slots that are still to be opened.
+/// The part of a proof about one version, and the slots that are still to be opened.
 struct Part<'a> {
     snapshot: &'a Snapshot,
     proof: VersionProof,

@@ -20,19 +20,17 @@ impl Snapshot {
     /// Returns the first page of a range: keys in byte order, with their values. [`KeyRange::after`] with the page's resume
     /// key is the range of the next one. Blocks while it reads the leaf store. Needs `store.key_order`.
     ///
-    /// Nothing proves that a page is complete: the tree is ordered by key hash. Archived versions have no ranges, since the
-    /// index does not keep keys that were deleted.
+    /// Nothing proves that a page is complete: the tree is ordered by key hash. A page may have few entries, or none, and a
+    /// resume key ([`RangePage`]).
     ///
     /// # Errors
     ///
-    /// Fails with [`ReadError::NoKeyOrder`] without the index, with [`ReadError::RangeArchived`] for an archived version, and
-    /// otherwise as [`Self::get`].
+    /// Fails with [`ReadError::NoKeyOrder`] without the index, and otherwise as [`Self::get`].
     pub fn range(&self, range: &KeyRange) -> Result<RangePage, ReadError> {
-        if self.past().is_some() {
-            let version = self.version();
-            return Err(ReadError::RangeArchived { version });
+        match self.past() {
+            Some(past) => past.range(range),
+            None => self.state.range_at(&self.version, range),
         }
-        self.state.range_at(&self.version, range)
     }
 
     /// Returns the first page of the keys that begin with these bytes, as [`Self::range`] does.
@@ -44,7 +42,7 @@ impl Snapshot {
         self.range(&KeyRange::prefix(prefix))
     }
 
-    /// Does what [`Self::range`] does, on a thread of the engine.
+    /// Works like [`Self::range`], on a thread of the engine.
     ///
     /// # Errors
     ///
@@ -91,9 +89,9 @@ impl Snapshot {
 #[derive(Debug)]
 struct Pages {
     snapshot: Snapshot,
-    /// Entries that were read.
+    /// The entries that were read.
     ready: VecDeque<(Bytes, Bytes)>,
-    /// What is not read yet.
+    /// The part of the range that was not read yet.
     rest: Option<KeyRange>,
 }
 
@@ -106,7 +104,7 @@ impl Pages {
         }
     }
 
-    /// Takes the next page, which is of `range`.
+    /// Takes the next page, which belongs to `range`.
     fn take(&mut self, range: KeyRange, page: RangePage) {
         self.ready = page.entries.into();
         self.rest = page.resume.map(|key| range.after(key));

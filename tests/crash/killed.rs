@@ -32,6 +32,7 @@ pub(crate) fn shape(seed: u64) -> Shape {
 pub(crate) fn config(directory: &Path, mode: DurabilityMode) -> Config {
     let mut config = Config::in_directory(directory);
     config.workers.threads = 1;
+    config.store.key_order = true;
     config.checkpoint.bytes_max = 12 << 10;
     config.checkpoint.unflushed_bytes_max = 48 << 10;
     config.log.segment_bytes_max = 10 << 10;

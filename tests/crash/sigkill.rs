@@ -11,7 +11,7 @@ use trunkline::core::hash::Digest;
 use trunkline::core::store::disk::OsDisk;
 use trunkline::core::store::log::{CommitLog, LOG_DIRECTORY, LogPosition};
 use trunkline::core::store::manifest::CheckpointManifest;
-use trunkline::{Engine, OpenError, ReadOnly, Snapshot};
+use trunkline::{Engine, KeyRange, OpenError, ReadOnly, Snapshot};
 
 use crate::killed::{Process, Said, config, shape};
 use crate::support::*;
@@ -141,6 +141,13 @@ impl Life {
             self.shape.submission(*round, sequence).apply(&mut self.map);
         }
         check_state(snapshot, &self.map, &self.shape);
+        // The index of keys has lost none, and shows none that is gone.
+        let range = snapshot.range_iter(KeyRange::all());
+        let found: Vec<_> = range
+            .map(|entry| entry.expect("a range can be read"))
+            .collect();
+        let found = found.iter().map(|(key, value)| (&key[..], &value[..]));
+        assert!(found.eq(self.map.iter().map(|(key, value)| (&key[..], &value[..]))));
         self.last = (version, sequence);
         self.durable = (sequence, version);
         assert_eq!(self.commit_ids.get(&version), Some(&snapshot.commit_id()));
@@ -174,6 +181,9 @@ impl Life {
             engine.shutdown_blocking().unwrap();
         }
         drop(engine);
+        // Compares the leaves with the index, too.
+        let report = trunkline::check(self.path()).unwrap();
+        assert!(report.is_sound(), "{:?}", report.findings);
         self.check();
     }
 }

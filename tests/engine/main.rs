@@ -2,6 +2,7 @@
 
 mod access_sampler;
 mod admission;
+mod async_reads;
 mod blocking_calls;
 mod checkpoint;
 mod cold_leaves;

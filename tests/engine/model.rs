@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use trunkline::config::StoreKind;
 use trunkline::core::hash;
 use trunkline::core::params::CollisionPolicy;
 use trunkline::core::proof::{Claim, Expected, verify};
-use trunkline::{Batch, Config, Engine, Outcome, Requirement, TopKind};
+use trunkline::{Batch, Config, Engine, KeyRange, Outcome, Requirement, TopKind};
 use trunkline_testkit::naive::{
     NaiveState, Op, Outcome as ModelOutcome, Refusal as ModelRefusal, Require,
 };
@@ -143,19 +144,19 @@ impl<'a> Run<'a> {
             assert_eq!(found.as_deref(), self.model.map.get(key).map(Vec::as_slice));
             assert_eq!(self.engine.contains(key).unwrap(), found.is_some());
         }
+        if self.engine.config().store.key_order {
+            let page = self.engine.range(&KeyRange::all()).unwrap();
+            assert_eq!(page.resume, None);
+            assert!(pairs(page.entries).eq(self.model.map.clone()));
+        }
     }
 
     fn check_some_version(&mut self) {
         let newest = self.engine.snapshot().version();
-        let oldest = self.engine.snapshot_at(0).map_or_else(
-            |error| match error {
-                trunkline::SnapshotError::Expired { oldest, .. } => oldest,
-                other => panic!("{other}"),
-            },
-            |_| 0,
-        );
+        let oldest = self.engine.oldest_version();
         let version = oldest + self.random.below(newest - oldest + 1);
         let snapshot = self.engine.snapshot_at(version).unwrap();
+        let (one, entries_max) = (self.key(), 1 + self.random.below(20) as usize);
         let expected = &self.history[&version];
         assert_eq!(
             snapshot.root().state_digest,
@@ -169,6 +170,17 @@ impl<'a> Run<'a> {
             .collect();
         assert_eq!(found, expected.map);
         assert_eq!(snapshot.key_count(), expected.map.len() as u64);
+        if self.engine.config().store.key_order {
+            let range = KeyRange::new(&one[..]..).entries_max(entries_max);
+            let expected = expected.map.range(one..);
+            let expected: Vec<_> = expected
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect();
+            let forward = snapshot.range_iter(range.clone()).map(Result::unwrap);
+            assert!(pairs(forward).eq(expected.iter().cloned()));
+            let reverse = snapshot.range_iter(range.reversed()).map(Result::unwrap);
+            assert!(pairs(reverse).eq(expected.into_iter().rev()));
+        }
         let proof = snapshot.prove(&self.keys, TopKind::Hash).unwrap();
         let root = Expected::CommitId(snapshot.commit_id());
         let verified = verify(&proof, &root).unwrap();
@@ -235,8 +247,16 @@ impl<'a> Run<'a> {
                 self.check_some_version();
             }
         }
+        self.engine.shutdown_blocking().unwrap();
         (self.evicted, self.restored)
     }
+}
+
+fn pairs(
+    entries: impl IntoIterator<Item = (Bytes, Bytes)>,
+) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
+    let entries = entries.into_iter();
+    entries.map(|(key, value)| (key.into(), value.into()))
 }
 
 fn agree(found: &Outcome, expected: &ModelOutcome) -> bool {
@@ -313,6 +333,50 @@ fn the_engine_agrees_with_the_model_under_overwrite() {
 #[test]
 fn the_engine_agrees_with_the_model_under_reject() {
     in_memory(CollisionPolicy::Reject);
+}
+
+/// Keeps two versions in memory, archives all others, and keeps an index of keys.
+fn archived_in_order(config: &mut Config) {
+    config.versions.retain_versions = 2;
+    config.versions.archive = true;
+    config.store.key_order = true;
+}
+
+/// Runs with an archive, reverts to any version there ever was, ranges and restarts, with leaves in memory and without.
+fn archived(policy: CollisionPolicy) {
+    without_hanging(move || {
+        for seed in 40..44 {
+            let rig = Rig::with(|config| {
+                small(config, policy);
+                archived_in_order(config);
+                config.memory.budget_bytes = seed % 2;
+            });
+            Run::new(seed, || rig.open()).go(60);
+        }
+    });
+}
+
+#[test]
+fn the_engine_agrees_with_the_model_with_archive_reverts_and_ranges_under_bucket() {
+    archived(CollisionPolicy::Bucket);
+}
+
+#[test]
+fn the_engine_agrees_with_the_model_with_archive_reverts_and_ranges_under_overwrite() {
+    archived(CollisionPolicy::Overwrite);
+}
+
+#[test]
+fn the_engine_agrees_with_the_model_with_archive_reverts_and_ranges_in_fjall() {
+    without_hanging(|| {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = Config::in_directory(directory.path());
+        small(&mut config, CollisionPolicy::Overwrite);
+        archived_in_order(&mut config);
+        config.tree.salt = None;
+        Run::new(50, || Engine::open_blocking(config.clone()).unwrap()).go(60);
+        assert!(trunkline::check(directory.path()).unwrap().is_sound());
+    });
 }
 
 fn on_disk(kind: StoreKind, budget_bytes: u64) {

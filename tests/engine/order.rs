@@ -13,6 +13,8 @@ use trunkline::{
 };
 use trunkline_testkit::keys::path_collisions;
 
+use crate::support::{Rig, without_hanging};
+
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 
@@ -346,14 +348,166 @@ fn a_page_keeps_its_bounds_and_its_resume_key_leads_to_the_rest() {
     let engine = machine.open();
     let writes: Vec<Write> = (0..10).map(|key| (vec![key], Some(vec![0; 99]))).collect();
     assert!(machine.submit(&engine, &writes));
-    let page = engine.range(&KeyRange::all().bytes_max(250)).unwrap();
-    assert_eq!((page.entries.len(), page.resume), (3, Some(vec![2].into())));
+    for (bytes, count) in [(100, 1), (199, 1), (200, 2), (250, 2), (300, 3)] {
+        let page = engine.range(&KeyRange::all().bytes_max(bytes)).unwrap();
+        let last = Some(vec![count as u8 - 1].into());
+        assert_eq!((page.entries.len(), page.resume), (count, last));
+    }
     let page = engine.range(&KeyRange::all().bytes_max(0)).unwrap();
     assert_eq!(page.entries.len(), 1);
     let rest = KeyRange::all().reversed().entries_max(4).after(vec![2_u8]);
     let page = engine.range(&rest).unwrap();
     assert_eq!((page.entries.len(), page.resume), (2, None));
     engine.shutdown_blocking().unwrap();
+}
+
+#[test]
+fn a_page_that_meets_too_many_keys_without_a_value_is_empty_and_leads_to_the_next() {
+    let mut machine = Machine::new(|config| config.checkpoint.bytes_max = 64 << 20);
+    machine.config.checkpoint.unflushed_bytes_max = 64 << 20;
+    let engine = machine.open();
+    let keys = || (0..5_000_u16).map(|key| key.to_be_bytes().to_vec());
+    let put = |key: Vec<u8>| (key, Some(vec![1]));
+    let puts: Vec<Write> = keys().map(put).collect();
+    let deletes: Vec<Write> = keys().take(4_999).map(|key| (key, None)).collect();
+    assert!(machine.submit(&engine, &puts) && machine.submit(&engine, &deletes));
+    for engine_or_snapshot in [true, false] {
+        let read = |range: &KeyRange| match engine_or_snapshot {
+            true => engine.range(range),
+            false => engine.snapshot().range(range),
+        };
+        let first = read(&KeyRange::all()).unwrap();
+        let last_seen = Some(4_095_u16.to_be_bytes().to_vec().into());
+        assert_eq!((first.entries.len(), first.resume), (0, last_seen));
+        let back = read(&KeyRange::all().reversed()).unwrap();
+        assert_eq!(back.entries.len(), 1);
+        assert!(back.resume.is_some());
+        let all = pages(KeyRange::all(), read);
+        assert_eq!(all, [(4_999_u16.to_be_bytes().to_vec(), vec![1])]);
+    }
+    let iterated: Vec<_> = engine.snapshot().range_iter(KeyRange::all()).collect();
+    assert_eq!(iterated.len(), 1);
+    engine.shutdown_blocking().unwrap();
+}
+
+#[test]
+fn writes_that_are_accepted_and_not_durable_are_in_ranges_of_the_latest() {
+    without_hanging(|| {
+        let rig = Rig::with(|config| {
+            config.store.key_order = true;
+            config.submit.batch_operations_max = 1_000;
+            config.submit.in_flight_operations_max = 20_000;
+        });
+        let engine = rig.open();
+        let mut model = Model::new();
+        let mut batch = Batch::new();
+        for key in 0..500_u16 {
+            let (key, value) = (key.to_be_bytes().to_vec(), b"old".to_vec());
+            batch.put(&key, &value);
+            model.insert(key, value);
+        }
+        crate::support::submit(&engine, batch);
+        rig.disk.syncs.close();
+        let mut receipts = Vec::new();
+        // Until no more is taken: the first are applied, and those behind them wait.
+        for round in 0..1_000_u16 {
+            let (mut batch, mut next) = (Batch::new(), model.clone());
+            // Few and many writes: the two forms in which they are shown.
+            let count = if round % 8 == 0 { 700 } else { 5 };
+            for key in (0..count).map(|key| (37 * round + key) % 1_500) {
+                let key = key.to_be_bytes().to_vec();
+                match (key[1] ^ round as u8) % 3 {
+                    0 => {
+                        batch.delete(&key);
+                        next.remove(&key);
+                    }
+                    _ => {
+                        batch.put(&key, round.to_be_bytes());
+                        next.insert(key, round.to_be_bytes().to_vec());
+                    }
+                }
+            }
+            match engine.try_submit(batch) {
+                Ok(receipt) => receipts.push(receipt),
+                Err(error) => {
+                    assert!(error.retry_can_help(), "{error}");
+                    break;
+                }
+            }
+            model = next;
+        }
+        assert!(receipts.len() > 50, "{}", receipts.len());
+        let (one, other) = (100_u16.to_be_bytes(), 900_u16.to_be_bytes());
+        for entries in [7, 300, 5_000] {
+            for range in ranges(&one, &other, entries) {
+                let found = pages(range.clone(), |range| engine.range(range));
+                assert_eq!(found, expected(&model, &range), "{range:?}");
+            }
+        }
+        assert_eq!(engine.snapshot().version(), 1, "nothing of it is durable");
+        rig.disk.syncs.open();
+        for receipt in receipts {
+            receipt.durable_blocking().unwrap();
+        }
+        let found = pages(KeyRange::all(), |range| engine.snapshot().range(range));
+        assert_eq!(found, expected(&model, &KeyRange::all()));
+        engine.shutdown_blocking().unwrap();
+    });
+}
+
+#[test]
+fn ranges_of_archived_versions_have_the_keys_that_were_deleted_since() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = in_directory(directory.path(), true);
+    config.versions.archive = true;
+    config.versions.retain_versions = 2;
+    config.checkpoint.bytes_max = 16 << 10;
+    config.checkpoint.unflushed_bytes_max = 32 << 10;
+    let mut engine = Engine::open_blocking(config.clone()).unwrap();
+    let mut random = trunkline_testkit::random::Random(5);
+    let mut models = vec![Model::new()];
+    for round in 0..3 {
+        for _ in 0..50 {
+            let (mut batch, mut model) = (Batch::new(), models[models.len() - 1].clone());
+            for _ in 0..30 {
+                let key = format!("{:03}", random.below(400)).into_bytes();
+                match random.below(2) {
+                    0 => {
+                        batch.delete(&key);
+                        model.remove(&key);
+                    }
+                    _ => {
+                        let value = vec![random.below(256) as u8; 20];
+                        batch.put(&key, &value);
+                        model.insert(key, value);
+                    }
+                }
+            }
+            let receipt = engine.submit_blocking(batch).unwrap();
+            receipt.durable_blocking().unwrap();
+            models.push(model);
+        }
+        let check = |number: usize, snapshot: &Snapshot| {
+            for range in ranges(b"150", b"260", 1 + 40 * (number % 5)) {
+                let found = pages(range.clone(), |range| snapshot.range(range));
+                let expected = expected(&models[number], &range);
+                assert_eq!(found, expected, "{range:?} of version {number}");
+            }
+        };
+        for number in (round..models.len()).step_by(3) {
+            check(number, &engine.snapshot_at(number as u64).unwrap());
+        }
+        assert!(engine.metrics().past_bytes > 0);
+        engine.shutdown_blocking().unwrap();
+        let tree = ReadOnly::open(directory.path()).unwrap();
+        for number in [1, models.len() / 2, models.len() - 1] {
+            check(number, &tree.snapshot_at(number as u64).unwrap());
+        }
+        drop(tree);
+        engine = Engine::open_blocking(config.clone()).unwrap();
+    }
+    engine.shutdown_blocking().unwrap();
+    assert!(trunkline::check(directory.path()).unwrap().is_sound());
 }
 
 #[tokio::test]

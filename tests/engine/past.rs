@@ -9,8 +9,10 @@ use trunkline::core::hash::Digest;
 use trunkline::core::params::slot_of;
 use trunkline::core::proof::{Claim, Expected, verify};
 use trunkline::core::record::Root;
+use trunkline::core::store::effect::decode_effects;
 use trunkline::{
-    Batch, Config, Engine, EvidenceError, PastError, ReadOnly, Snapshot, SnapshotError, TopKind,
+    Batch, Config, Engine, EvidenceError, PastError, ReadOnly, RevertError, Snapshot,
+    SnapshotError, TopKind,
 };
 use trunkline_testkit::random::Random;
 
@@ -307,6 +309,107 @@ fn an_archive_that_was_off_while_versions_passed_begins_again() {
     for number in oldest..=versions.newest() {
         versions.check(&engine.snapshot_at(number).unwrap(), &keys[..4]);
     }
+    engine.shutdown_blocking().unwrap();
+}
+
+/// A revert to any version that is archived, with and without leaves in memory, also after reopening: what it changes is
+/// the difference, and nothing else.
+#[test]
+fn reverts_take_the_state_of_archived_versions_back() {
+    for budget_bytes in [0, 1] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = config(directory.path());
+        config.memory.budget_bytes = budget_bytes;
+        let mut engine = Engine::open_blocking(config.clone()).unwrap();
+        let mut versions = Versions::of(&engine);
+        let params = engine.params();
+        let all = (0..).map(|key| format!("key {key}"));
+        let of_slot = |key: &String| slot_of(&params.key_hash(key.as_bytes())) == 5;
+        let mut keys: Vec<String> = all.clone().filter(of_slot).take(3000).collect();
+        keys.extend(all.filter(|key| !of_slot(key)).take(1000));
+        let random = &mut Random(11 + budget_bytes);
+        // One slot becomes deep.
+        versions.submit(&engine, &changes(random, &keys, 300));
+        versions.submit(&engine, &changes(random, &keys, 9000));
+        for round in 0..24 {
+            for _ in 0..random.below(12) {
+                let count = [1, 20, 200][random.below(3) as usize];
+                versions.submit(&engine, &changes(random, &keys, count));
+            }
+            let to = match round % 3 {
+                0 => random.below(versions.newest() + 1),
+                // A few versions ago: behind those that memory keeps, perhaps before a checkpoint.
+                _ => versions.newest() - random.below(8).min(versions.newest()),
+            };
+            let before = versions.states[versions.states.len() - 1].clone();
+            let after = versions.states[to as usize].clone();
+            let receipt = engine.revert_to_blocking(to).unwrap();
+            let durable = receipt.durable_blocking().unwrap();
+            let root = engine.snapshot().root();
+            let reverted = &versions.roots[to as usize];
+            assert_eq!(durable.state_digest, reverted.state_digest);
+            let entry = engine.feed(durable.version).next().unwrap().unwrap();
+            let effects = decode_effects(&engine.params(), &entry.effects).unwrap();
+            let is_changed = |key: &&String| before.get(*key) != after.get(*key);
+            assert_eq!(effects.len(), keys.iter().filter(is_changed).count());
+            versions.states.push(after);
+            versions.roots.push(root);
+            versions
+                .submissions
+                .push((receipt.sequence(), receipt.provisional_root()));
+            if round % 5 == 4 {
+                engine.shutdown_blocking().unwrap();
+                engine = Engine::open_blocking(config.clone()).unwrap();
+                versions.check_walk(&engine.snapshot());
+            }
+        }
+        assert!(engine.metrics().past_bytes > 0);
+        for number in (0..=versions.newest()).step_by(9) {
+            versions.check_walk(&engine.snapshot_at(number).unwrap());
+        }
+        engine.shutdown_blocking().unwrap();
+    }
+}
+
+#[test]
+fn a_revert_to_an_archived_version_is_bounded_and_one_to_a_pruned_version_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config(directory.path());
+    config.versions.archive_versions_max = 16;
+    config.submit.batch_operations_max = 100;
+    config.submit.in_flight_operations_max = 200;
+    let engine = Engine::open_blocking(config.clone()).unwrap();
+    let mut versions = Versions::of(&engine);
+    let keys: Vec<String> = (0..1000).map(|key| format!("key {key}")).collect();
+    let random = &mut Random(12);
+    while engine.metrics().past_pruned == 0 {
+        versions.submit(&engine, &changes(random, &keys, 80));
+    }
+    engine.shutdown_blocking().unwrap();
+    let engine = Engine::open_blocking(config).unwrap();
+    let oldest = engine.oldest_version();
+    let pruned = engine.revert_to_blocking(oldest - 1).unwrap_err();
+    assert!(matches!(
+        pruned,
+        RevertError::Version(SnapshotError::Past(PastError::Pruned { .. }))
+    ));
+    assert!(!pruned.retry_can_help());
+    let too_large = engine.revert_to_blocking(oldest).unwrap_err();
+    assert!(matches!(
+        too_large,
+        RevertError::TooLarge {
+            operations_max: 200,
+            ..
+        }
+    ));
+    assert_eq!(engine.snapshot().version(), versions.newest());
+    let near = versions.newest() - 1;
+    let receipt = engine.revert_to_blocking(near).unwrap();
+    let durable = receipt.durable_blocking().unwrap();
+    assert_eq!(
+        durable.state_digest,
+        versions.roots[near as usize].state_digest
+    );
     engine.shutdown_blocking().unwrap();
 }
 

@@ -5,21 +5,24 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 
 use parking_lot::{Condvar, Mutex};
 use trunkline::config::StoreKind;
+use trunkline::core::hash::Digest;
 use trunkline::core::params::TreeParams;
 use trunkline::core::record::CommitRecord;
 use trunkline::core::store::disk::{Disk, DiskFile, DiskReader, FileId};
-use trunkline::core::store::key_index::KeyChange;
+use trunkline::core::store::key_index::{KeyChange, KeyScan, KeyVisitor};
 use trunkline::core::store::leaves::{
-    LeafChange, LeafSnapshot, LeafStore, LeafStoreError, MemoryLeafStore,
+    Leaf, LeafChange, LeafSnapshot, LeafStore, LeafStoreError, LeafVisitor, MemoryLeafStore,
 };
 use trunkline::core::store::log::{CommitLog, LOG_DIRECTORY, LogEntry, LogOptions, LogPosition};
 use trunkline::core::store::manifest::CheckpointManifest;
+use trunkline::core::store::past::MemoryPast;
 use trunkline::core::store::simulated::SimulatedDisk;
 use trunkline::core::store::tree_file;
 use trunkline::{Batch, Config, Durable, Engine, EngineBuilder, Receipt};
@@ -55,6 +58,7 @@ pub struct Gate {
 struct GateState {
     closed: bool,
     failing: Option<io::ErrorKind>,
+    panicking: bool,
     waiting: usize,
     passed: u64,
 }
@@ -74,6 +78,11 @@ impl Gate {
         self.state.lock().failing = kind;
     }
 
+    /// Makes every thread panic that comes to it, until it is called with `false`.
+    pub fn panic(&self, panicking: bool) {
+        self.state.lock().panicking = panicking;
+    }
+
     pub fn passed(&self) -> u64 {
         self.state.lock().passed
     }
@@ -91,6 +100,7 @@ impl Gate {
         self.changed.notify_all();
         self.changed.wait_while(&mut state, |state| state.closed);
         state.waiting -= 1;
+        assert!(!state.panicking, "the gate panics");
         if let Some(kind) = state.failing {
             return Err(kind.into());
         }
@@ -177,11 +187,49 @@ impl DiskFile for GatedFile {
     }
 }
 
-/// A leaf store in memory, with a gate before every ingestion.
+/// A leaf store in memory, with a gate before every ingestion and another before every read.
 #[derive(Default)]
 pub struct GatedLeaves {
     memory: MemoryLeafStore,
     pub ingestions: Gate,
+    pub reads: Arc<Gate>,
+}
+
+struct GatedSnapshot {
+    leaves: Arc<dyn LeafSnapshot>,
+    reads: Arc<Gate>,
+}
+
+impl GatedSnapshot {
+    fn pass(&self) -> Result<(), LeafStoreError> {
+        let passed = self.reads.pass();
+        passed.map_err(|error| LeafStoreError::Backend(Box::new(error)))
+    }
+}
+
+impl LeafSnapshot for GatedSnapshot {
+    fn get(&self, key_hash: &Digest) -> Result<Option<Leaf>, LeafStoreError> {
+        self.pass()?;
+        self.leaves.get(key_hash)
+    }
+
+    fn scan(
+        &self,
+        range: RangeInclusive<Digest>,
+        visit: &mut LeafVisitor<'_>,
+    ) -> Result<(), LeafStoreError> {
+        self.pass()?;
+        self.leaves.scan(range, visit)
+    }
+
+    fn scan_keys(
+        &self,
+        scan: &KeyScan<'_>,
+        visit: &mut KeyVisitor<'_>,
+    ) -> Result<(), LeafStoreError> {
+        self.pass()?;
+        self.leaves.scan_keys(scan, visit)
+    }
 }
 
 impl LeafStore for GatedLeaves {
@@ -206,7 +254,10 @@ impl LeafStore for GatedLeaves {
     }
 
     fn snapshot(&self) -> Result<Arc<dyn LeafSnapshot>, LeafStoreError> {
-        self.memory.snapshot()
+        Ok(Arc::new(GatedSnapshot {
+            leaves: self.memory.snapshot()?,
+            reads: self.reads.clone(),
+        }))
     }
 }
 
@@ -215,6 +266,7 @@ pub struct Rig {
     pub config: Config,
     pub disk: GatedDisk,
     pub leaves: Arc<GatedLeaves>,
+    pub past: Arc<MemoryPast>,
 }
 
 impl Rig {
@@ -229,6 +281,7 @@ impl Rig {
                 appends: Arc::default(),
             },
             leaves: Arc::default(),
+            past: Arc::default(),
         }
     }
 
@@ -242,6 +295,7 @@ impl Rig {
         Engine::builder(self.config.clone())
             .disk(Arc::new(self.disk.clone()))
             .leaf_store(self.leaves.clone())
+            .past_store(self.past.clone())
     }
 
     pub fn open(&self) -> Engine {

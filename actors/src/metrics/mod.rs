@@ -1,8 +1,8 @@
-//! What the engine measures of itself: read as a snapshot, and exported through the `metrics` facade with the engine's
+//! The engine's measurements of itself: read as a snapshot, and exported through the `metrics` facade with the engine's
 //! name as a label.
 //!
-//! [`TABLE`] declares every metric once. The functions of [`Metrics`] say what happened. Recording is an atomic
-//! addition, or one short lock for a histogram.
+//! [`TABLE`] declares every metric once. The functions of [`Metrics`] record events. Recording is an atomic addition,
+//! or one short lock for a histogram.
 
 pub mod group;
 pub mod interval;
@@ -37,7 +37,7 @@ pub use table::{Metrics, MetricsSnapshot, StageMetrics, TABLE};
 pub enum State {
     /// The engine accepted the submission.
     Accepted,
-    /// A version with digests holds it.
+    /// A version with digests contains it.
     Hashed,
     /// A KZG root covers it.
     RootReady,
@@ -64,19 +64,19 @@ pub enum OpeningUse {
 /// The limits in force that decisions and reloads change.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Bounds {
-    /// Operations after which a group is sealed.
+    /// The operations after which a group is sealed.
     pub group_operations_max: u64,
-    /// Operations that may be accepted and not yet durable.
+    /// The operations that may be accepted and not yet durable.
     pub in_flight_operations_max: u64,
-    /// Shards that applying a group is cut into.
+    /// The shards for applying a group.
     pub tree_parallelism: u64,
-    /// Shards that hashing a version is cut into.
+    /// The shards for hashing a version.
     pub hash_parallelism: u64,
-    /// Shards that proofs and reads of many keys are cut into.
+    /// The shards for proofs and reads of many keys.
     pub proof_parallelism: u64,
-    /// Bytes that the value cache may take.
+    /// The bytes that the value cache may take.
     pub value_cache_bytes_max: u64,
-    /// Bytes that the tree may take; 0 if it has no bound.
+    /// The bytes that the tree may take; 0 if it has no bound.
     pub tree_bytes_max: u64,
 }
 
@@ -146,13 +146,13 @@ impl Metrics {
         self.groups_in_flight.shift(-1);
     }
 
-    /// Records what became of the submissions of a group.
+    /// Records the outcomes of the submissions of a group.
     pub fn group_applied(&self, refused: u64, displaced: u64) {
         self.refused.record(refused);
         self.displaced.record(displaced);
     }
 
-    /// Records what the tree takes in memory, and the pages that it evicted and restored since the last call.
+    /// Records the memory of the tree, and the pages that it evicted and restored since the last call.
     pub fn tree(&self, memory: TreeMemory, evicted: u64, restored: u64) {
         self.tree_bytes.record(memory.bytes);
         self.tree_leaves.record(memory.leaves);
@@ -204,7 +204,7 @@ fn change_label(change: &Change) -> String {
     }
 }
 
-/// Returns the name that files of decisions have for a change or a reason.
+/// Returns the name of a change or a reason in files of decisions.
 fn serialized_name(value: &impl Serialize) -> String {
     let value = serde_json::to_value(value).unwrap_or_default();
     let name = value.get("what").unwrap_or(&value).as_str();

@@ -1,6 +1,6 @@
 //! One measured value each: kept here for snapshots, and exported through the `metrics` facade.
 //!
-//! What has a label without a value is kept here alone.
+//! Series whose label has no value are only kept here.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

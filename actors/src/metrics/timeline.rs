@@ -1,4 +1,4 @@
-//! When each stage worked on which version: the last few thousand spans.
+//! The times at which each stage worked on each version: the last few thousand spans.
 
 use std::collections::VecDeque;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::Stage;
 
-/// Largest number of spans kept.
+/// The maximum number of spans kept.
 const SPANS_MAX: usize = 8192;
 
 /// The time that a stage worked on a version.
@@ -31,9 +31,9 @@ pub struct Span {
     pub begun_us: u64,
     /// The time at which the stage had finished it, microseconds since the engine was opened.
     pub ended_us: u64,
-    /// Operations of the version.
+    /// The operations of the version.
     pub operations: u64,
-    /// Bytes of their keys and values. Older runs do not have it.
+    /// The bytes of their keys and values. Older runs do not have it.
     #[serde(default)]
     pub bytes: u64,
 }
@@ -47,7 +47,7 @@ pub struct Timeline {
 #[derive(Debug, Default)]
 struct Kept {
     spans: VecDeque<Span>,
-    /// Spans that were dropped.
+    /// The number of spans that were dropped.
     dropped: u64,
 }
 
@@ -74,7 +74,7 @@ impl Timeline {
         ended.copied().collect()
     }
 
-    /// Returns the spans from a place on, in the order in which they were added, and the place behind the last.
+    /// Returns the spans from a position on, in the order in which they were added, and the position after the last.
     pub fn read_from(&self, place: u64) -> (Vec<Span>, u64) {
         let kept = self.kept.lock();
         let skipped = usize::try_from(place.saturating_sub(kept.dropped)).unwrap_or(usize::MAX);

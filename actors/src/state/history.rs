@@ -20,7 +20,7 @@ use trunkline_core::store::manifest::CheckpointManifest;
 
 use crate::state::versions::Version;
 
-/// The reason for which a snapshot gave no proof over the history.
+/// The reason for which a snapshot could not make a proof over the history.
 ///
 /// ```
 /// use trunkline::HistoryError;
@@ -60,7 +60,7 @@ pub struct History {
 struct Nodes {
     range: MountainRange,
     file: Option<Arc<HistoryFile>>,
-    /// Number of nodes in the file.
+    /// The number of nodes in the file.
     stored: u64,
     /// The nodes after those in the file.
     later: VecDeque<Digest>,
@@ -171,7 +171,7 @@ impl History {
         file.map_or(Ok(Digest::default()), |file| file.node(position))
     }
 
-    /// Returns the commit id of a durable version, as the file or memory has it; only a proof shows that it is right.
+    /// Returns the commit id of a durable version, as the file or memory has it; only a proof shows that it is correct.
     ///
     /// # Errors
     ///

@@ -7,26 +7,30 @@
 //! [`RecentKeys`]: super::recent_keys::RecentKeys
 
 use std::ops::{Bound, ControlFlow, RangeBounds};
-use std::sync::Arc;
 
 use bytes::Bytes;
 use trunkline_core::hash::Digest;
 use trunkline_core::store::key_index::KeyScan;
 
+use super::overlay::Overlay;
+use super::past::Past;
 use super::published::State;
 use super::read::ReadError;
 use super::values::{FetchError, StoreView};
 use super::versions::Version;
 use crate::health::Health;
+use crate::runtime::wait::yield_point;
 
-/// Entries of a page, unless the range says otherwise.
+/// The entries of a page, unless the range sets another number.
 const PAGE_ENTRIES: usize = 1_000;
-/// Bytes of keys and values of a page, unless the range says otherwise.
+/// The bytes of keys and values of a page, unless the range sets another number.
 const PAGE_BYTES: usize = 1 << 20;
-/// Fewest and most keys that are taken at once from where they are listed.
+/// Most keys without a value that one page looks at.
+const ABSENT_MAX: usize = 4_096;
+/// The minimum and maximum number of keys that are taken at once from each list.
 const KEYS_AT_ONCE: (usize, usize) = (16, 1_000);
 
-/// A range of keys in byte order, the direction to read it in, and what a page of it may hold.
+/// A range of keys in byte order, the direction to read it in, and the limits of its pages.
 ///
 /// ```
 /// use trunkline::KeyRange;
@@ -65,7 +69,8 @@ impl KeyRange {
     pub fn prefix(prefix: impl AsRef<[u8]>) -> Self {
         let prefix = prefix.as_ref();
         let mut end = prefix.to_vec();
-        // The first key behind all that begin so: the last byte that can be raised is, and the rest is cut off.
+        // The first key after all that begin with these bytes: the last byte that can be incremented is, and the rest
+        // is cut off.
         while end.last() == Some(&0xff) {
             end.pop();
         }
@@ -99,14 +104,14 @@ impl KeyRange {
         self
     }
 
-    /// Returns the range with a bound of the entries of a page; at least 1. The default is 1,000.
+    /// Returns the range with a maximum number of entries of a page; at least 1. The default is 1,000.
     pub fn entries_max(mut self, entries: usize) -> Self {
         self.entries_max = entries.max(1);
         self
     }
 
-    /// Returns the range with a bound of the bytes of a page, keys and values. A page has one entry at least. The default
-    /// is 1 MiB.
+    /// Returns the range with a bound of the bytes of a page, keys and values. The default is 1 MiB. A page has more only
+    /// if its first entry alone has: then it has that entry and no other.
     pub fn bytes_max(mut self, bytes: usize) -> Self {
         self.bytes_max = bytes;
         self
@@ -133,6 +138,9 @@ impl KeyRange {
 
 /// Some keys and values of a range, in its order.
 ///
+/// A page may have fewer entries than it may hold, or none, and a resume key: it looks at 4,096 keys without a value at
+/// most, such as keys that were deleted after the last checkpoint. A page without a resume key is the last.
+///
 /// ```
 /// # let directory = tempfile::tempdir()?;
 /// # let mut config = trunkline::Config::in_directory(directory.path());
@@ -152,7 +160,7 @@ impl KeyRange {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RangePage {
-    /// Keys and values.
+    /// The keys and values.
     pub entries: Vec<(Bytes, Bytes)>,
     /// The last key that was looked at, if the range may have more behind it: pass it to [`KeyRange::after`].
     pub resume: Option<Bytes>,
@@ -161,8 +169,69 @@ pub struct RangePage {
 /// Keys that may have a value, in the order of a scan.
 struct Candidates {
     keys: Vec<Bytes>,
+    /// True if there may be more after the last one.
+    has_more: bool,
+}
+
+/// The first keys of accepted writes in a range. They are taken once for many candidates, since taking them looks at every
+/// accepted write.
+#[derive(Default)]
+struct AcceptedKeys {
+    keys: Vec<Bytes>,
     /// Whether there may be more behind the last one.
     has_more: bool,
+}
+
+impl AcceptedKeys {
+    fn take(overlay: &Overlay, scan: &KeyScan<'_>) -> Self {
+        let keys = overlay.keys(scan, KEYS_AT_ONCE.1);
+        let has_more = keys.len() == KEYS_AT_ONCE.1;
+        Self { keys, has_more }
+    }
+
+    /// Returns the keys within the rest of the range. Keys that were accepted after the first look need not be among
+    /// them, and those that were applied since are listed elsewhere.
+    fn within(&mut self, overlay: &Overlay, scan: &KeyScan<'_>, count: usize) -> Vec<Bytes> {
+        self.keys.retain(|key| scan.contains(key));
+        if self.keys.len() < count && self.has_more {
+            *self = Self::take(overlay, scan);
+        }
+        self.keys.iter().take(count).cloned().collect()
+    }
+}
+
+/// A page that is being filled.
+struct Filling<'a> {
+    range: &'a KeyRange,
+    page: RangePage,
+    bytes: usize,
+    absent: usize,
+}
+
+impl Filling<'_> {
+    /// Returns whether another key may be looked at.
+    fn has_room(&self) -> bool {
+        let (entries, range) = (self.page.entries.len(), self.range);
+        let is_full = entries >= range.entries_max || self.bytes >= range.bytes_max;
+        self.absent < ABSENT_MAX && (entries == 0 || !is_full)
+    }
+
+    /// Adds a key that was looked up. Returns false if it does not fit: the page ends before it.
+    fn add(&mut self, key: Bytes, value: Option<Bytes>) -> bool {
+        match value {
+            None => self.absent += 1,
+            Some(value) => {
+                let bytes = self.bytes + key.len() + value.len();
+                if bytes > self.range.bytes_max && !self.page.entries.is_empty() {
+                    return false;
+                }
+                self.bytes = bytes;
+                self.page.entries.push((key.clone(), value));
+            }
+        }
+        self.page.resume = Some(key);
+        true
+    }
 }
 
 impl State {
@@ -172,13 +241,41 @@ impl State {
     ///
     /// Fails if there is no index, if the version has expired, or if the leaf store cannot be read.
     pub fn range_at(&self, version: &Version, range: &KeyRange) -> Result<RangePage, ReadError> {
-        let page = self.page(
-            range,
-            |_, _| Vec::new(),
-            || self.store_of(version),
-            |key_hash| self.get_at(version, key_hash),
-        );
+        let candidates = |scan: &KeyScan<'_>, count| {
+            let recent = self.recent(version.number(), scan, count);
+            let stored = stored(&self.store_of(version), scan, count)?;
+            Ok(merged(vec![recent, stored], count, scan.is_reverse))
+        };
+        let page = self.page(range, candidates, |key_hash| self.get_at(version, key_hash));
         self.check_readable(version.number())?;
+        page
+    }
+
+    /// Returns the first page of a range at a version that memory does not keep. The keys that it had are among those that
+    /// the index has now, those of layers, and those that were deleted since.
+    ///
+    /// # Errors
+    ///
+    /// Fails if there is no index, if the version was pruned, or if a store cannot be read.
+    pub fn range_past(
+        &self,
+        past: &Past,
+        version: u64,
+        range: &KeyRange,
+    ) -> Result<RangePage, ReadError> {
+        let candidates = |scan: &KeyScan<'_>, count| {
+            let recent = self.recent(self.present(), scan, count);
+            // A key that the view has no more was stored as deleted before.
+            let mut lists = vec![recent, stored(&self.values.store(), scan, count)?];
+            yield_point();
+            lists.extend(past.deleted_keys(version, scan, count)?);
+            Ok(merged(lists, count, scan.is_reverse))
+        };
+        let page = self.page(range, candidates, |key_hash| {
+            let found = past.get(&self.values, version, key_hash)?;
+            Ok(found.map(|(_, value)| value))
+        });
+        past.check(version)?;
         page
     }
 
@@ -189,84 +286,96 @@ impl State {
     /// Fails if there is no index, if the engine has failed, or if the leaf store cannot be read.
     pub fn range_latest(&self, health: &Health, range: &KeyRange) -> Result<RangePage, ReadError> {
         health.check()?;
-        self.page(
-            range,
-            |scan, count| self.overlay.keys(scan, count),
-            || self.values.store(),
-            |key_hash| self.get_latest(health, key_hash),
-        )
+        let mut accepted = AcceptedKeys::take(&self.overlay, &range.scan());
+        // A key moves from the accepted ones to those of layers and of the index, and is in the next before it leaves the
+        // one before: so the look at them is in this order, too, and misses none.
+        let candidates = |scan: &KeyScan<'_>, count| {
+            let accepted = accepted.within(&self.overlay, scan, count);
+            let recent = self.recent(self.present(), scan, count);
+            let stored = stored(&self.values.store(), scan, count)?;
+            Ok(merged(
+                vec![accepted, recent, stored],
+                count,
+                scan.is_reverse,
+            ))
+        };
+        self.page(range, candidates, |key_hash| {
+            self.get_latest(health, key_hash)
+        })
     }
 
+    /// Returns a page of the candidates that have a value. `candidates` returns the first ones of a scan: at least this
+    /// many, or all.
     fn page(
         &self,
         range: &KeyRange,
-        accepted: impl Fn(&KeyScan<'_>, usize) -> Vec<Bytes>,
-        view: impl Fn() -> Arc<StoreView>,
+        mut candidates: impl FnMut(&KeyScan<'_>, usize) -> Result<Candidates, ReadError>,
         get: impl Fn(&Digest) -> Result<Option<Bytes>, ReadError>,
     ) -> Result<RangePage, ReadError> {
         if !self.settings.config().store.key_order {
             return Err(ReadError::NoKeyOrder);
         }
-        let (mut page, mut bytes, mut rest) = (RangePage::default(), 0, range.clone());
+        let mut filling = Filling {
+            range,
+            page: RangePage::default(),
+            bytes: 0,
+            absent: 0,
+        };
+        let mut rest = range.clone();
         loop {
             let (least, most) = KEYS_AT_ONCE;
-            let wanted = range.entries_max - page.entries.len();
+            let wanted = range.entries_max - filling.page.entries.len();
             let count = wanted.saturating_add(1).clamp(least, most);
-            let candidates = self.candidates(&rest.scan(), count, &accepted, &view)?;
-            for key in candidates.keys {
-                let is_full = page.entries.len() >= range.entries_max || bytes >= range.bytes_max;
-                if is_full && !page.entries.is_empty() {
-                    return Ok(page);
+            let found = candidates(&rest.scan(), count)?;
+            for key in found.keys {
+                if !filling.has_room() {
+                    return Ok(filling.page);
                 }
-                if let Some(value) = get(&self.params.key_hash(&key))? {
-                    bytes += key.len() + value.len();
-                    page.entries.push((key.clone(), value));
+                let value = get(&self.params.key_hash(&key))?;
+                if !filling.add(key, value) {
+                    return Ok(filling.page);
                 }
-                page.resume = Some(key);
             }
-            if !candidates.has_more {
+            let mut page = filling.page;
+            if !found.has_more {
                 page.resume = None;
                 return Ok(page);
             }
             if let Some(last) = &page.resume {
                 rest = rest.after(last.clone());
             }
+            filling.page = page;
         }
     }
 
-    /// Returns the next keys of a scan that may have a value: those that are accepted, those of layers, and those of the
-    /// index. A key moves in this order from one to the next, and is in the next before it leaves the one before: so the
-    /// look at them is in this order, too, and misses none.
-    fn candidates(
-        &self,
-        scan: &KeyScan<'_>,
-        count: usize,
-        accepted: impl Fn(&KeyScan<'_>, usize) -> Vec<Bytes>,
-        view: impl Fn() -> Arc<StoreView>,
-    ) -> Result<Candidates, ReadError> {
-        let accepted = accepted(scan, count);
+    /// Returns the first keys of a scan that layers of versions up to one have put, and perhaps later ones.
+    fn recent(&self, version: u64, scan: &KeyScan<'_>, count: usize) -> Vec<Bytes> {
         let mut recent = Vec::new();
         let layers = |version| self.values.layers_after(version);
-        self.recent_keys.scan(layers, scan, |key| {
+        self.recent_keys.scan(version, layers, scan, |key| {
             recent.push(key.clone());
             recent.len() < count
         });
-        let (mut stored, leaves) = (Vec::new(), view().leaves()?);
-        let scanned = leaves.scan_keys(scan, &mut |key| {
-            stored.push(Bytes::copy_from_slice(key));
-            match stored.len() < count {
-                true => ControlFlow::Continue(()),
-                false => ControlFlow::Break(()),
-            }
-        });
-        scanned.map_err(FetchError::from)?;
-        Ok(merged([accepted, recent, stored], count, scan.is_reverse))
+        recent
     }
+}
+
+/// Returns the first keys of a scan that the index has in a view of the leaf store.
+fn stored(view: &StoreView, scan: &KeyScan<'_>, count: usize) -> Result<Vec<Bytes>, FetchError> {
+    let (mut stored, leaves) = (Vec::new(), view.leaves()?);
+    leaves.scan_keys(scan, &mut |key| {
+        stored.push(Bytes::copy_from_slice(key));
+        match stored.len() < count {
+            true => ControlFlow::Continue(()),
+            false => ControlFlow::Break(()),
+        }
+    })?;
+    Ok(stored)
 }
 
 /// Merges lists of keys that are in the order of a scan. A list of `count` keys may have more behind them, so nothing
 /// behind its last key is taken from the other lists.
-fn merged(lists: [Vec<Bytes>; 3], count: usize, is_reverse: bool) -> Candidates {
+fn merged(lists: Vec<Vec<Bytes>>, count: usize, is_reverse: bool) -> Candidates {
     let is_before = |a: &Bytes, b: &Bytes| match is_reverse {
         true => a > b,
         false => a < b,
@@ -310,16 +419,40 @@ mod tests {
     }
 
     #[test]
+    fn a_page_ends_at_its_bounds_and_after_many_keys_without_a_value() {
+        let range = KeyRange::all().bytes_max(10).entries_max(3);
+        let filling = || Filling {
+            range: &range,
+            page: RangePage::default(),
+            bytes: 0,
+            absent: 0,
+        };
+        let value = |bytes: usize| Some(Bytes::from(vec![0; bytes]));
+        let mut exact = filling();
+        assert!(exact.add("a".into(), value(4)) && exact.has_room());
+        assert!(!exact.add("b".into(), value(5)));
+        assert!(exact.add("b".into(), value(4)) && !exact.has_room());
+        assert_eq!(exact.page.resume, Some("b".into()));
+        let mut large = filling();
+        assert!(large.add("a".into(), value(99)) && !large.has_room());
+        let mut absent = filling();
+        for _ in 0..ABSENT_MAX {
+            assert!(absent.has_room() && absent.add("a".into(), None));
+        }
+        assert!(!absent.has_room() && absent.page.resume.is_some());
+    }
+
+    #[test]
     fn a_merge_ends_where_a_list_may_have_more() {
         let keys = |keys: &str| -> Vec<Bytes> {
             let each = keys.bytes().map(|key| Bytes::copy_from_slice(&[key]));
             each.collect()
         };
-        let found = merged([keys("bd"), keys("ace"), keys("")], 3, false);
+        let found = merged(vec![keys("bd"), keys("ace"), keys("")], 3, false);
         assert_eq!((found.keys, found.has_more), (keys("abcde"), true));
-        let found = merged([keys("gf"), keys("gec"), keys("a")], 3, true);
+        let found = merged(vec![keys("gf"), keys("gec"), keys("a")], 3, true);
         assert_eq!((found.keys, found.has_more), (keys("gfec"), true));
-        let found = merged([keys("b"), keys("ab"), keys("c")], 3, false);
+        let found = merged(vec![keys("b"), keys("ab"), keys("c")], 3, false);
         assert_eq!((found.keys, found.has_more), (keys("abc"), false));
     }
 }

@@ -20,9 +20,9 @@ use trunkline_core::store::key_index::KeyScan;
 
 use super::key_hasher::BuildKeyHasher;
 
-/// Fewest writes of a large submission. In the map they would take 100 µs.
+/// The minimum number of writes of a large submission. In the map they would take 100 µs.
 const LARGE_WRITES_MIN: usize = 512;
-/// Most large submissions in the list. Each costs a read about 0.1 µs.
+/// The maximum number of large submissions in the list. Each costs a read about 0.1 µs.
 const LARGE_MAX: usize = 128;
 
 /// A write of a small submission.
@@ -46,11 +46,11 @@ struct Large {
 /// submissions in the list.
 #[derive(Debug, Default)]
 pub struct Overlay {
-    /// Ascending by sequence number.
+    /// The large submissions, in ascending order of sequence numbers.
     large: RwLock<Vec<Large>>,
     large_count: AtomicUsize,
     small: DashMap<Digest, Small, BuildKeyHasher>,
-    /// Submissions in the map.
+    /// The number of submissions in the map.
     small_count: AtomicUsize,
     /// Bytes of all batches, including those that are not shown.
     bytes: AtomicUsize,
@@ -120,10 +120,18 @@ impl Overlay {
 
     /// Returns the first keys of a scan, `count` at most, that accepted writes put. Looks at every write in the overlay.
     pub fn keys(&self, scan: &KeyScan<'_>, count: usize) -> Vec<Bytes> {
-        let mut keys = BTreeSet::new();
+        let mut keys: BTreeSet<Bytes> = BTreeSet::new();
         let mut add = |batch: &PreparedBatch, write: usize| {
             let key = batch.key(write);
             if batch.value(write).is_none() || !scan.contains(key) {
+                return;
+            }
+            let last = match scan.is_reverse {
+                true => keys.first(),
+                false => keys.last(),
+            };
+            let is_behind = |last: &Bytes| (key < &last[..]) == scan.is_reverse;
+            if keys.len() == count && last.is_some_and(is_behind) {
                 return;
             }
             keys.insert(Bytes::copy_from_slice(key));
@@ -241,7 +249,8 @@ mod tests {
         assert!(overlay.small.is_empty());
     }
 
-    /// Whether it is large, the first key, one in how many keys is deleted, whether it has a requirement.
+    /// True if it is large, the first key, the number of keys of which one is deleted, and true if it has a
+    /// requirement.
     type Step = (bool, u16, u16, bool);
 
     fn batch_of((large, first, deletes, required): Step, value: u64) -> Batch {
@@ -261,6 +270,49 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn the_keys_of_a_scan_are_the_first_that_were_put_and_are_not_hidden(
+            steps in vec((any::<bool>(), 0..900_u16, 2..5_u16, prop::bool::weighted(0.2)), 1..8),
+            hidden in 0..3_u64,
+            (count, is_reverse, from) in (1..40_usize, any::<bool>(), any::<u16>()),
+        ) {
+            let (overlay, mut puts) = (Overlay::default(), BTreeSet::new());
+            let last = steps.len() as u64;
+            for (sequence, step) in (1..).zip(steps) {
+                let batch = prepared(batch_of(step, sequence));
+                overlay.show(sequence, &batch);
+                if sequence + hidden <= last {
+                    overlay.hide(sequence, &batch);
+                } else if batch.requirements.is_empty() {
+                    let writes = (0..batch.writes.len()).filter(|write| batch.value(*write).is_some());
+                    puts.extend(writes.map(|write| batch.key(write).to_vec()));
+                }
+            }
+            let from = from.to_le_bytes();
+            let scan = KeyScan {
+                lower: std::ops::Bound::Included(&from[..]),
+                upper: std::ops::Bound::Unbounded,
+                is_reverse,
+            };
+            let mut expected: Vec<_> = puts.into_iter().filter(|key| scan.contains(key)).collect();
+            if is_reverse {
+                expected.reverse();
+            }
+            // A key that one submission put and a later one deleted is listed, since it is only a candidate. A write in
+            // the map that a later one replaced is not.
+            let found = overlay.keys(&scan, count);
+            let mut rest = expected.iter();
+            prop_assert!(found.iter().all(|key| rest.any(|put| put == key)));
+            let shown = |key: &&Vec<u8>| {
+                let written = overlay.get(&TreeParams::default().key_hash(key));
+                written.is_some_and(|value| value.is_some())
+            };
+            let shown: Vec<_> = expected.iter().filter(shown).take(count).collect();
+            let end = found.last().filter(|_| found.len() == count);
+            let is_behind = |key: &[u8]| end.is_some_and(|end| key != &end[..] && (key < &end[..]) == is_reverse);
+            prop_assert!(shown.iter().all(|key| is_behind(key) || found.iter().any(|found| found == *key)));
+        }
 
         #[test]
         fn what_is_shown_is_the_newest_write_that_is_not_hidden(

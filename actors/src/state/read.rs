@@ -1,9 +1,8 @@
-//! Finding a key. Only this file says where the newest value of a key is, and where an older one is.
+//! Finding a key. Only this file knows where the newest value of a key is, and where an older one is.
 //!
-//! A read of the present looks into the overlay of accepted writes, then at the tree as of the last applied version.
-//! A read of an older version looks at the tree alone. The tree says whether the key has a value, and which version
-//! wrote it. The value itself comes from that version's layer in memory, the value cache, or the leaf store
-//! ([`Values`]).
+//! A read of the present looks into the overlay of accepted writes, then at the tree as of the last applied version. A
+//! read of an older version looks at the tree alone. The tree says whether the key has a value, and which version wrote
+//! it. The value itself comes from that version's layer in memory, the value cache, or the leaf store ([`Values`]).
 //!
 //! Versions can expire while they are read. So there is one rule: look, then check that the version can still be read,
 //! and only then use what was found. If it has expired, a read of the present looks again at the newer present, and a
@@ -60,19 +59,11 @@ pub enum ReadError {
     /// still show durable versions.
     #[error(transparent)]
     Engine(#[from] EngineFailure),
-    /// The directory keeps no index of keys, so that no range can be read.
+    /// The directory keeps no index of keys, so ranges cannot be read.
     #[error(
-        "the directory keeps no index of keys in byte order; create it anew with store.key_order = true, for example from an export"
+        "the directory keeps no index of keys in byte order; create it again with store.key_order = true, for example from an export"
     )]
     NoKeyOrder,
-    /// The version is archived, and the index has no keys that were deleted since.
-    #[error(
-        "version {version} is archived, and ranges are read of versions in memory only: raise versions.retain_versions, or walk over all keys"
-    )]
-    RangeArchived {
-        /// The version.
-        version: u64,
-    },
     /// The version is archived and cannot be read.
     #[error(transparent)]
     Past(#[from] PastError),
@@ -189,7 +180,7 @@ impl State {
         Ok(value?)
     }
 
-    /// Returns an error if a version has expired. Must be called after every look at the version.
+    /// Returns an error if a version has expired. Must be called after every read of the version.
     ///
     /// # Errors
     ///
@@ -246,7 +237,7 @@ impl State {
         }
     }
 
-    /// Returns the value that was looked up, and counts where it came from.
+    /// Returns the value that was looked up, and counts its source.
     fn fetch(
         &self,
         key_hash: &Digest,

@@ -1,4 +1,4 @@
-//! The keys that layers in memory have put, in byte order: what the index of the leaf store may not have yet.
+//! The keys that layers in memory have put, in byte order, which the index of the leaf store may not have yet.
 //!
 //! Only readers of ranges need them. So the keys of a layer are added by the first of those readers that meets it, and
 //! commits pay nothing. The keys are candidates: some have no value at the version of the reader, who looks each up.
@@ -8,25 +8,28 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
+use parking_lot::RwLock;
+use trunkline_core::store::effect::Effect;
 use trunkline_core::store::key_index::KeyScan;
 
 use super::layer::Layer;
 
 /// Assumed bytes of a key in memory: an entry of a node that is half full, and the key's own allocation.
 const KEY_BYTES_GUESSED: usize = 144;
+/// Keys that are added under one lock, while no reader scans.
+const ADDED_AT_ONCE: usize = 256;
 
-/// Keys that were put by versions whose layers are in memory.
+/// The keys that were put by versions whose layers are in memory.
 #[derive(Debug, Default)]
 pub struct RecentKeys {
-    recent: Mutex<Recent>,
+    recent: RwLock<Recent>,
 }
 
 #[derive(Debug, Default)]
 struct Recent {
     /// Each key, and the last version that put it.
     keys: BTreeMap<Bytes, u64>,
-    /// The last version whose keys were added.
+    /// The last version all of whose keys were added.
     added: u64,
     /// The last version whose layer was freed.
     freed: u64,
@@ -35,20 +38,24 @@ struct Recent {
 impl RecentKeys {
     /// Returns about how many bytes the keys take in memory.
     pub fn memory_bytes(&self) -> usize {
-        self.recent.lock().keys.len() * KEY_BYTES_GUESSED
+        self.recent.read().keys.len() * KEY_BYTES_GUESSED
     }
 
-    /// Adds the keys of layers that were not added yet, and passes all keys within a range to `visit`, until it returns
-    /// false. `layers` returns the layers after a version, oldest first.
+    /// Passes the keys within a range to `visit` that versions up to `version` have put, and perhaps some of later ones,
+    /// until it returns false. Adds keys that were not added yet: `layers` returns the layers after a version, oldest
+    /// first. Readers whose keys were added do not wait for others.
     pub fn scan(
         &self,
+        version: u64,
         layers: impl FnOnce(u64) -> Vec<Arc<Layer>>,
         scan: &KeyScan<'_>,
         mut visit: impl FnMut(&Bytes) -> bool,
     ) {
-        let recent = &mut *self.recent.lock();
-        for layer in layers(recent.added) {
-            recent.add(&layer);
+        let mut recent = self.recent.read();
+        if recent.added.max(recent.freed) < version {
+            drop(recent);
+            self.add(version, layers);
+            recent = self.recent.read();
         }
         if scan.is_empty() {
             return;
@@ -66,10 +73,25 @@ impl RecentKeys {
         }
     }
 
+    /// Adds the keys of all layers that were not added yet. One thread does, and others that need the keys wait.
+    fn add(&self, version: u64, layers: impl FnOnce(u64) -> Vec<Arc<Layer>>) {
+        let mut recent = self.recent.upgradable_read();
+        for layer in layers(recent.added) {
+            let puts = layer.effects().filter(|effect| effect.change.is_some());
+            let puts: Vec<Effect<'_>> = puts.collect();
+            for some in puts.chunks(ADDED_AT_ONCE) {
+                recent.with_upgraded(|recent| recent.add(layer.version, some));
+            }
+            recent.with_upgraded(|recent| recent.added = layer.version);
+        }
+        // Their layers were freed before they were added.
+        recent.with_upgraded(|recent| recent.added = recent.added.max(version));
+    }
+
     /// Frees the keys that no version after `version` has put: every view of the leaf store that is still read has them
     /// in its index, or has them deleted.
     pub fn forget(&self, version: u64) {
-        let recent = &mut *self.recent.lock();
+        let recent = &mut *self.recent.write();
         if version > recent.freed {
             recent.freed = version;
             recent.keys.retain(|_, put| *put > version);
@@ -78,21 +100,17 @@ impl RecentKeys {
 }
 
 impl Recent {
-    fn add(&mut self, layer: &Layer) {
-        self.added = layer.version;
-        if layer.version <= self.freed {
+    fn add(&mut self, version: u64, puts: &[Effect<'_>]) {
+        if version <= self.freed {
             return;
         }
-        for effect in layer.effects() {
-            if effect.change.is_none() {
-                continue;
-            }
+        for effect in puts {
             match self.keys.get_mut(effect.key) {
-                Some(put) => *put = layer.version,
-                // A copy: the key in its batch would keep all of the batch in memory.
+                Some(put) => *put = version,
+                // A copy: the key in its batch would keep the whole batch in memory.
                 None => {
                     let key = Bytes::copy_from_slice(effect.key);
-                    self.keys.insert(key, layer.version);
+                    self.keys.insert(key, version);
                 }
             }
         }
@@ -131,7 +149,8 @@ mod tests {
             later.cloned().collect()
         };
         let mut keys = Vec::new();
-        recent.scan(after, &scan, |key| {
+        let newest = layers.last().map_or(0, |layer| layer.version);
+        recent.scan(newest, after, &scan, |key| {
             keys.push(key.clone());
             true
         });
@@ -154,5 +173,37 @@ mod tests {
         let recent = RecentKeys::default();
         recent.forget(1);
         assert!(all(&recent, &[layer(1, &["a"], &[])]).is_empty());
+    }
+
+    #[test]
+    fn a_reader_whose_keys_were_added_asks_for_no_layers_and_scans_while_another_does() {
+        let (recent, layers) = (RecentKeys::default(), [layer(1, &["a", "b"], &[])]);
+        assert_eq!(all(&recent, &layers).len(), 2);
+        let scan = KeyScan {
+            lower: Bound::Unbounded,
+            upper: Bound::Unbounded,
+            is_reverse: false,
+        };
+        let none = |_| unreachable!("version 1 was added");
+        let mut seen = Vec::new();
+        recent.scan(1, none, &scan, |outer| {
+            // Neither waits for the other.
+            recent.scan(0, none, &scan, |inner| {
+                seen.push((outer.clone(), inner.clone()));
+                true
+            });
+            true
+        });
+        assert_eq!(seen.len(), 4);
+    }
+
+    #[test]
+    fn a_layer_of_many_keys_is_added_in_parts_and_all_of_it_is_there() {
+        let keys: Vec<String> = (0..3 * ADDED_AT_ONCE + 1)
+            .map(|key| format!("{key}"))
+            .collect();
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let recent = RecentKeys::default();
+        assert_eq!(all(&recent, &[layer(1, &keys, &[])]).len(), keys.len());
     }
 }

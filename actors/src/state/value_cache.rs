@@ -21,16 +21,16 @@ use trunkline_core::tree::Leaf;
 
 use super::key_hasher::BuildKeyHasher;
 
-/// Bytes of an entry in addition to its value: the entry, its slot in the table, its allocation.
+/// The bytes of an entry in addition to its value: the entry, its slot in the table, its allocation.
 const ENTRY_BYTES: u64 = 192;
-/// Assumed bytes of an entry while there is none.
+/// The assumed bytes of an entry while there is none.
 const ENTRY_BYTES_GUESSED: u64 = 320;
-/// Most entries that an empty cache allocates room for.
+/// The maximum number of entries for which an empty cache allocates.
 const ENTRIES_GUESSED_MAX: u64 = 1 << 20;
-/// Evicted entries are remembered for this part of the cache's size: one in eight.
+/// The reciprocal of the part of the cache's size for which evicted entries are remembered.
 const NEAR_PART: u64 = 8;
-/// Most evicted entries that are remembered, 8 bytes each. A cache of more than eight times as many entries remembers
-/// less than an eighth.
+/// The maximum number of remembered evicted entries, 8 bytes each. A cache of more than eight times as many entries
+/// remembers less than an eighth.
 const NEAR_ENTRIES_MAX: u64 = 1 << 17;
 
 /// A value that a key had.
@@ -80,7 +80,7 @@ impl RecentlyEvicted {
         }
     }
 
-    /// Returns an entry's slot, and what is in the slot if the entry is remembered.
+    /// Returns an entry's slot, and the content of the slot if the entry is remembered.
     fn slot(&self, key_hash: &Digest, origin: u64) -> (MappedRwLockReadGuard<'_, AtomicU64>, u64) {
         let tail = key_hash.last_chunk().copied().map_or(0, u64::from_be_bytes);
         let mark = tail.wrapping_add(origin) | 1;
@@ -182,7 +182,7 @@ impl ValueCache {
     /// Returns the additional bytes of cache that would have turned near misses into hits: those of the remembered
     /// entries, if they are as large as the present ones.
     ///
-    /// Also adapts how many entries are remembered to their present size. The controller calls this once in a window.
+    /// Also adapts the number of remembered entries to their present size. The controller calls this once in a window.
     pub fn near_bytes(&self) -> u64 {
         let entry_bytes = self.entry_bytes();
         let near_bytes = (self.evicted.len() as u64).saturating_mul(entry_bytes);

@@ -21,7 +21,7 @@ use crate::state::cold_leaves::ScanError;
 use crate::state::layer::Layer;
 use crate::state::value_cache::ValueCache;
 
-/// Longest key that a cached value may keep in memory with it, bytes.
+/// The maximum length of a key that a cached value may keep in memory, bytes.
 const HELD_KEY_BYTES_MAX: usize = 64;
 
 /// The leaf store as of a version.
@@ -75,7 +75,7 @@ pub enum FetchError {
     /// A range of the leaf store could not be read as leaves of the tree.
     #[error(transparent)]
     Scan(#[from] ScanError),
-    /// A value that the tree has is nowhere.
+    /// A value of a key in the tree cannot be found.
     #[error("the value at key hash {} is missing from the leaf store", hex(.0))]
     Missing(Digest),
     /// The engine was shut down.
@@ -104,7 +104,7 @@ enum Located {
 
 #[derive(Debug)]
 struct Layers {
-    /// One for each version, ascending without gaps.
+    /// The layers, one for each version, in ascending order without gaps.
     by_version: VecDeque<Arc<Layer>>,
     /// The view of the last checkpoint.
     store: Arc<StoreView>,

@@ -2,7 +2,7 @@
 
 use trunkline::core::frame::SecretKey;
 use trunkline::core::record::Root;
-use trunkline::{Batch, Engine, IdempotencyKey, OpenError};
+use trunkline::{Batch, Engine, IdempotencyKey, KeyRange, OpenError, ReadError, ReadOnly};
 use trunkline_archive::{
     Archive, BasePolicy, FrameReader, RestoreError, RouteError, Shown, Source, Trust,
 };
@@ -39,6 +39,37 @@ async fn every_archived_version_is_restored_with_its_commit_id() {
     }
     let (restored, found) = rig.restored(&archive, None).await;
     assert_eq!((restored.base.version, found), (2, roots[5]));
+}
+
+#[tokio::test]
+async fn a_restored_directory_keeps_an_index_of_keys_if_its_own_configuration_asks() {
+    let (rig, archive, roots) = archived(None).await;
+    for key_order in [true, false] {
+        let name = format!("restored-{key_order}");
+        let mut config = rig.config(&name);
+        config.store.key_order = key_order;
+        let restored = archive.restore(None, &config, &Trust::default()).await;
+        assert_eq!(restored.unwrap().position.commit_id, roots[5].commit_id);
+        let tree = ReadOnly::open(&rig.path(&name)).unwrap();
+        let snapshot = tree.snapshot();
+        let ordered: Result<Vec<_>, _> = snapshot.range_iter(KeyRange::all()).collect();
+        if key_order {
+            let mut all: Vec<_> = snapshot.iter().map(Result::unwrap).collect();
+            all.sort();
+            assert_eq!(ordered.unwrap(), all);
+        } else {
+            assert!(matches!(ordered, Err(ReadError::NoKeyOrder)));
+        }
+        drop((snapshot, tree));
+        let report = trunkline::check(&rig.path(&name)).unwrap();
+        assert!(report.is_sound());
+        config.store.key_order = !key_order;
+        let builder = Engine::builder(config);
+        let refused = builder.open_replica_blocking(vec![]).unwrap_err();
+        assert!(
+            matches!(refused, OpenError::OtherKeyOrder { recorded, .. } if recorded == key_order)
+        );
+    }
 }
 
 #[tokio::test]

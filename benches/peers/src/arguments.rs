@@ -14,7 +14,7 @@ use crate::workload::Fresh;
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {
-    /// What to measure; the order is the order within each round of runs.
+    /// Engines to measure; each round runs them in this order.
     #[arg(
         long,
         value_enum,
@@ -22,31 +22,31 @@ pub(crate) struct Arguments {
         default_value = "trunkline,fjall,commonware-fixed"
     )]
     pub(crate) engine: Vec<EngineKind>,
-    /// What to run.
+    /// Kind of load.
     #[arg(long, value_enum, default_value_t = Workload::Updates)]
     pub(crate) workload: Workload,
-    /// Keys put before time is taken.
+    /// Keys put before the measurement.
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) keys: u64,
-    /// Puts while time is taken; single puts are at most 5,000 a task.
+    /// Puts of the measurement; single puts are at most 5,000 a task.
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) ops: u64,
-    /// Which puts are of fresh keys; an open loop of a minute wants none.
+    /// Share of puts with fresh keys; use none for an open loop of a minute.
     #[arg(long, value_enum, default_value_t = Fresh::Half)]
     pub(crate) fresh: Fresh,
-    /// Puts in a batch; at most twice the keys, or as many if none is fresh.
+    /// Puts in a batch; at most twice the keys, or as many as the keys if none is fresh.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) batch: u64,
     /// Puts in a batch of the preload.
     #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) preload_batch: u64,
-    /// Runs of each engine; medians want five or more.
+    /// Runs of each engine; use five or more for medians.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) runs: u32,
     /// Submissions in flight for trunkline; the other engines have one.
     #[arg(long, default_value_t = 8, value_parser = in_flight)]
     pub(crate) in_flight: usize,
-    /// Single puts: from how many tasks.
+    /// Single puts: the numbers of tasks.
     #[arg(
         long,
         value_delimiter = ',',
@@ -54,7 +54,7 @@ pub(crate) struct Arguments {
         value_parser = clap::value_parser!(u64).range(1..)
     )]
     pub(crate) tasks: Vec<u64>,
-    /// A setting of trunkline that is not its default: section.key=value. Several may be given.
+    /// A setting of trunkline that differs from its default: section.key=value. Can be repeated.
     #[arg(long = "set", value_name = "SETTING")]
     pub(crate) settings: Vec<String>,
     /// Reads of present keys, and of absent ones.
@@ -63,17 +63,16 @@ pub(crate) struct Arguments {
     /// Proofs of each kind.
     #[arg(long, default_value_t = 1_000)]
     pub(crate) proofs: usize,
-    /// Open loop: the rate as a part of what the same engine did just before in a closed loop of the
-    /// same length.
+    /// Open loop: the rate as a share of that of the same engine just before, in a closed loop of the same length.
     #[arg(long, default_value_t = 0.8, value_parser = fraction)]
     pub(crate) fraction: f64,
-    /// Open loop: puts a second instead of a part of the measured rate.
+    /// Open loop: puts a second, instead of a share of the measured rate.
     #[arg(long, value_parser = fraction)]
     pub(crate) rate: Option<f64>,
-    /// Open loop: for how long, seconds.
+    /// Open loop: duration, seconds.
     #[arg(long, default_value_t = 60.0, value_parser = fraction)]
     pub(crate) seconds: f64,
-    /// Where directories for runs are made: on the disk that is to be measured.
+    /// Directory for those of the runs, on the disk to measure.
     #[arg(long, default_value = ".")]
     pub(crate) directory: PathBuf,
     /// A file for all figures of all runs.
@@ -86,17 +85,17 @@ pub(crate) struct Arguments {
     pub(crate) command: Option<Command>,
 }
 
-/// What is run.
+/// The kind of load.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Workload {
-    /// Closed loop: batches as fast as they go, then reads and proofs.
+    /// Closed loop: batches as fast as possible, then reads and proofs.
     Updates,
     /// Batches by the clock; latency counts from the intended start.
     OpenLoop,
-    /// Closed loops with 1, 2, 4, 8 and 16 submissions in flight, where the engine can.
+    /// Closed loops with 1, 2, 4, 8 and 16 submissions in flight, if the engine allows it.
     Curve,
-    /// Many tasks, each of which puts one key, waits until it is durable, and goes on.
+    /// Many tasks, each of which puts one key, waits until it is durable, and continues.
     SinglePuts,
 }
 

@@ -1,37 +1,37 @@
-//! What ends a measurement.
+//! The errors of a measurement.
 
 use std::path::PathBuf;
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why there are no figures.
+/// The reason why there are no figures.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BenchError {
-    /// An engine gave an error.
+    /// An engine returned an error.
     #[error("the engine failed at: {step}")]
     Engine {
-        /// What was asked of it.
+        /// The failed step.
         step: &'static str,
-        /// Its own error.
+        /// The error of the engine.
         #[source]
         source: Source,
     },
-    /// An engine lost or changed something: its figures would mean nothing.
-    #[error("a {read} read gave something else than was written")]
+    /// An engine lost or changed a value: its figures would be meaningless.
+    #[error("a {read} read returned something other than what was written")]
     WrongRead {
         /// `present` or `absent`.
         read: &'static str,
     },
-    /// An engine's proof did not hold.
+    /// An engine's proof was refused.
     #[error("a proof ({kind}) did not verify")]
     ProofRefused {
-        /// Which of its kinds.
+        /// The kind of the proof.
         kind: &'static str,
     },
-    /// An engine's proof held for what is not so.
+    /// An engine's proof was accepted for a wrong value.
     #[error("a proof ({kind}) verified for another value as well")]
     ProofShowsAnything {
-        /// Which of its kinds.
+        /// The kind of the proof.
         kind: &'static str,
     },
     /// The engine is behind a cargo feature.
@@ -39,7 +39,7 @@ pub(crate) enum BenchError {
     NotBuilt {
         /// The engine.
         engine: String,
-        /// The feature it needs.
+        /// The feature that it needs.
         feature: &'static str,
     },
     /// Neither version of control groups limits memory here.
@@ -56,33 +56,33 @@ pub(crate) enum BenchError {
     /// A file or directory could not be used.
     #[error("{path} could not be used")]
     File {
-        /// Which.
+        /// The path of the file or directory.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         #[source]
         source: std::io::Error,
     },
-    /// The process for a run could not be started or heard.
+    /// The process for a run could not be started, or its output not read.
     #[error("the process for a run could not be started")]
     Process(#[source] std::io::Error),
     /// The process for a run ended without figures.
     #[error("the process for a run of {line} ended with {status}; its own message is above")]
     RunFailed {
-        /// Which line it ran.
+        /// The line that the process ran.
         line: String,
-        /// How it ended.
+        /// The exit status of the process.
         status: std::process::ExitStatus,
     },
-    /// What goes between the processes was unreadable.
-    #[error("a run's figures or order are unreadable")]
+    /// The messages between the processes could not be read.
+    #[error("a run's job or figures cannot be read")]
     Json(#[from] serde_json::Error),
-    /// A latency beyond what the histogram holds.
+    /// A latency is larger than the histogram allows.
     #[error("a latency is beyond an hour")]
     Latency(#[from] hdrhistogram::RecordError),
 }
 
 impl BenchError {
-    /// For `map_err`: an engine failed at a step.
+    /// Returns a function for `map_err`, for an engine that failed at a step.
     pub(crate) fn at<E: Into<Source>>(step: &'static str) -> impl FnOnce(E) -> Self {
         move |source| Self::Engine {
             step,

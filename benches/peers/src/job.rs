@@ -1,4 +1,4 @@
-//! What one run is to do: made by the parent process, carried out by a child.
+//! The job of one run: made by the parent process, carried out by a child.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 use crate::engines::EngineKind;
 use crate::workload::Fresh;
 
-/// One line of the table: what is compared. Each round runs each line once.
+/// One compared line of the table. Each round runs each line once.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) struct Line {
-    /// Which engine.
+    /// The engine.
     pub(crate) engine: EngineKind,
-    /// Submissions on their way at once, at most.
+    /// The maximum number of submissions in flight.
     pub(crate) in_flight: usize,
-    /// Single puts from this many tasks, instead of batches.
+    /// The number of tasks that put single keys, instead of batches.
     pub(crate) tasks: Option<u64>,
 }
 
@@ -34,41 +34,41 @@ impl fmt::Display for Line {
 /// One run of one line.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Job {
-    /// Which engine, under what load.
+    /// The engine and its load.
     pub(crate) line: Line,
-    /// Where its directory is made, and removed.
+    /// The directory in which that of the engine is made, and removed.
     pub(crate) directory: PathBuf,
-    /// Keys put before time is taken.
+    /// The keys that are put before the measurement.
     pub(crate) keys: u64,
-    /// Puts while time is taken.
+    /// The puts of the measurement.
     pub(crate) operations: u64,
-    /// Which of them are of fresh keys.
+    /// The choice of fresh keys.
     pub(crate) fresh: Fresh,
-    /// Puts in a batch.
+    /// The puts in a batch.
     pub(crate) batch: u64,
-    /// Puts in a batch of the preload.
+    /// The puts in a batch of the preload.
     pub(crate) preload_batch: u64,
-    /// Settings of trunkline that are not its defaults.
+    /// The settings of trunkline that differ from its defaults.
     pub(crate) settings: Vec<String>,
-    /// Reads of each kind.
+    /// The reads of each kind.
     pub(crate) reads: usize,
-    /// Proofs of each kind.
+    /// The proofs of each kind.
     pub(crate) proofs: usize,
-    /// Batches by the clock instead of one after the other.
+    /// The schedule of the batches, if they do not follow one another.
     pub(crate) schedule: Option<Schedule>,
     /// Bytes for all caches of an engine that has a setting for them, instead of what it has by default.
     pub(crate) cache_bytes: Option<u64>,
 }
 
-/// An open loop: batches come whether or not the earlier ones are done.
+/// An open loop: batches are submitted even if earlier ones are not done.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub(crate) struct Schedule {
-    /// Puts a second.
+    /// The puts a second.
     pub(crate) rate: f64,
 }
 
 impl Job {
-    /// The sizes of the batches of a closed loop.
+    /// Returns the sizes of the batches of a closed loop.
     pub(crate) fn batches(&self) -> impl Iterator<Item = u64> {
         let (operations, batch) = (self.operations, self.batch);
         (0..operations.div_ceil(batch)).map(move |index| batch.min(operations - index * batch))

@@ -51,7 +51,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether every run gave figures.
+/// Measures. Returns whether every run gave figures.
 fn measure(arguments: &Arguments) -> Result<bool, BenchError> {
     match &arguments.command {
         Some(Command::Run { job }) => {

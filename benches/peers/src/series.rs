@@ -1,5 +1,5 @@
-//! The parent process: rounds of runs, interleaved, each in a child process, so that neither memory nor
-//! caches nor a machine that changes its speed favour one engine.
+//! The parent process: interleaved rounds of runs, each in a child process, so that no engine is favoured by memory,
+//! caches or changes of the machine's speed.
 
 use std::process::{Command, Stdio};
 
@@ -12,8 +12,8 @@ use crate::report::{Report, Run};
 use crate::workload::Fresh;
 use crate::{machine, single_puts, versions};
 
-/// All runs: the first of every engine, then the second of every engine, and so on. After each, `keep` is
-/// called with all so far; a run that fails is noted and the others go on.
+/// Runs everything: the first run of every engine, then the second of every engine, and so on. Calls `keep` after each
+/// with all runs so far; a failed run is recorded, and the others continue.
 pub(crate) fn measure(
     arguments: &Arguments,
     keep: impl Fn(&Report) -> Result<(), BenchError>,
@@ -49,7 +49,7 @@ pub(crate) fn measure(
     Ok(report)
 }
 
-/// The points of a curve: submissions in flight.
+/// The points of a curve: the submissions in flight.
 const CURVE: [usize; 5] = [1, 2, 4, 8, 16];
 
 fn lines(arguments: &Arguments) -> Vec<Line> {
@@ -102,7 +102,7 @@ fn job(arguments: &Arguments, line: Line) -> Job {
     }
 }
 
-/// No more keys that are there in a batch than there are.
+/// Returns the number of puts in a batch, so that it has no more existing keys than there are.
 fn batch(arguments: &Arguments) -> u64 {
     arguments.batch.min(match arguments.fresh {
         Fresh::Half => arguments.keys.saturating_mul(2),
@@ -157,8 +157,8 @@ fn open_loop(arguments: &Arguments, round: u32, mut job: Job) -> Result<Run, Ben
     })
 }
 
-/// Runs a closed loop for this many seconds: a short one before tells how many puts that takes.
-/// A short one alone would end before flushes and compactions begin to cost.
+/// Returns the rate of a closed loop of this many seconds. A short one before determines the number of puts; alone it
+/// would end before flushes and compactions begin to cost.
 fn sustained_rate(job: &Job, seconds: f64, round: u32) -> Result<f64, BenchError> {
     let short = closed_loop(round, job.clone())?.figures.updates_per_second;
     let operations = operations_of(job, short, seconds);
@@ -172,7 +172,7 @@ fn sustained_rate(job: &Job, seconds: f64, round: u32) -> Result<f64, BenchError
     Ok(closed_loop(round, long)?.figures.updates_per_second)
 }
 
-/// Whole batches that last so long at a rate.
+/// Returns the number of puts in complete batches that last this long at a rate.
 fn operations_of(job: &Job, rate: f64, seconds: f64) -> u64 {
     let batches = (rate * seconds / job.batch as f64).ceil() as u64;
     batches.max(1) * job.batch
@@ -181,8 +181,8 @@ fn operations_of(job: &Job, rate: f64, seconds: f64) -> u64 {
 fn in_child(job: &Job) -> Result<Figures, BenchError> {
     let program = std::env::current_exe().map_err(BenchError::Process)?;
     let output = Command::new(program)
-        // With mimalloc: memory that was freed is used again instead of going back to the system and
-        // being faulted in anew. The same for every engine.
+        // With mimalloc, freed memory is reused instead of being returned to the system and faulted in again. This is
+        // the same for every engine.
         .env("MIMALLOC_PURGE_DELAY", "1000")
         .arg("run")
         .arg(serde_json::to_string(job)?)

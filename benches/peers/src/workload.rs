@@ -9,18 +9,18 @@ use std::ops::Range;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-/// A key: 32 bytes, as if random.
+/// A key: 32 bytes that look random.
 pub(crate) type Key = [u8; 32];
 
-/// A value: 32 bytes, as if random, no two alike.
+/// A value: 32 bytes that look random, all different.
 pub(crate) type Value = [u8; 32];
 
 /// One put.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Write {
-    /// Where.
+    /// The key.
     pub(crate) key: Key,
-    /// What.
+    /// The value.
     pub(crate) value: Value,
 }
 
@@ -29,12 +29,11 @@ const VALUES: u64 = 0x7661_6c75_6573_0001;
 const CHOICES: u64 = 0x6368_6f69_6365_0001;
 const SAMPLES: u64 = 0x7361_6d70_6c65_0001;
 
-/// Indices from here on are never written.
+/// The first index that is never written.
 const ABSENT: u64 = 1 << 48;
 
-/// The constant that SplitMix64 counts by, and its finalizer: Steele, Lea, Flood, "Fast splittable
-/// pseudorandom number generators" (2014). The finalizer is a bijection, so different counters give
-/// different keys.
+/// The increment of SplitMix64, and its finalizer: Steele, Lea, Flood, "Fast splittable pseudorandom number generators"
+/// (2014). The finalizer is a bijection, so different counters give different keys.
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
 pub(crate) fn mixed(mut word: u64) -> u64 {
@@ -53,17 +52,17 @@ fn expanded(stream: u64, counter: u64) -> [u8; 32] {
     bytes
 }
 
-/// The key of an index.
+/// Returns the key of an index.
 pub(crate) fn key(index: u64) -> Key {
     expanded(KEYS, index)
 }
 
-/// A key that is never written.
+/// Returns a key that is never written.
 pub(crate) fn absent_key(index: u64) -> Key {
     key(ABSENT + index)
 }
 
-/// The value that write `number` brings. The preload's writes are numbered by their keys' indices.
+/// Returns the value of write `number`. The preload's writes are numbered by their keys' indices.
 pub(crate) fn value(number: u64) -> Value {
     expanded(VALUES, number)
 }
@@ -89,7 +88,7 @@ impl Choices {
     }
 }
 
-/// The preload of indices `from..to` as one batch.
+/// Fills a batch with the preload of indices `from..to`.
 pub(crate) fn fill_preload(batch: &mut Vec<Write>, from: u64, to: u64) {
     batch.clear();
     batch.extend((from..to).map(|index| Write {
@@ -98,34 +97,34 @@ pub(crate) fn fill_preload(batch: &mut Vec<Write>, from: u64, to: u64) {
     }));
 }
 
-/// Which puts are of keys that were never there.
+/// The puts whose keys never existed before.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Fresh {
-    /// Every other one: the state grows.
+    /// Every other put: the state grows.
     #[default]
     Half,
-    /// None: the state stays as large as it is, for long runs.
+    /// No put: the state keeps its size, for long runs.
     None,
 }
 
-/// The updates after the preload: by turns a key that is there, uniformly chosen, and a fresh one, or the
-/// former alone. No key comes twice in a batch, since not every engine takes that.
+/// The updates after the preload: alternately an existing key, chosen uniformly, and a fresh one, or existing keys
+/// alone. No key occurs twice in a batch, since not every engine accepts that.
 #[derive(Clone, Debug)]
 pub(crate) struct Updates {
     choices: Choices,
     fresh: Fresh,
-    /// Keys that were there before the batch; their indices count from 0.
+    /// The number of keys that existed before the batch; their indices count from 0.
     present: u64,
-    /// Writes so far, the preload's included.
+    /// The number of writes so far, including the preload.
     written: u64,
-    /// One bit for each key present: chosen in this batch.
+    /// One bit for each key present: true if it was chosen in this batch.
     chosen: Vec<u64>,
     chosen_here: Vec<u64>,
 }
 
 impl Updates {
-    /// After a preload of this many keys.
+    /// Returns the updates after a preload of this many keys.
     pub(crate) fn after_preload(keys: u64, fresh: Fresh) -> Self {
         Self {
             choices: Choices { state: CHOICES },
@@ -137,12 +136,12 @@ impl Updates {
         }
     }
 
-    /// Keys present after all batches so far.
+    /// Returns the number of keys present after all batches so far.
     pub(crate) fn present(&self) -> u64 {
         self.present
     }
 
-    /// The next batch.
+    /// Fills the next batch.
     pub(crate) fn fill(&mut self, batch: &mut Vec<Write>, operations: u64) {
         batch.clear();
         self.visit(operations, |index, number| {
@@ -153,8 +152,8 @@ impl Updates {
         });
     }
 
-    /// The next batch as indices of keys and numbers of writes. Its operations on keys that are there must
-    /// not be more than the keys present.
+    /// Passes the next batch as indices of keys and numbers of writes. Its operations on existing keys must not exceed
+    /// the number of keys.
     fn visit(&mut self, operations: u64, mut visit: impl FnMut(u64, u64)) {
         self.chosen.resize(self.present.div_ceil(64) as usize, 0);
         let mut fresh = self.present;
@@ -188,8 +187,8 @@ impl Updates {
     }
 }
 
-/// The single puts of one task: by turns a key that is there, uniformly chosen, and a fresh one, or the former
-/// alone. No two tasks put the same key.
+/// The single puts of one task: alternately an existing key, chosen uniformly, and a fresh one, or existing keys alone.
+/// No two tasks put the same key.
 #[derive(Clone, Debug)]
 pub(crate) struct SinglePuts {
     choices: Choices,
@@ -201,7 +200,7 @@ pub(crate) struct SinglePuts {
 }
 
 impl SinglePuts {
-    /// This many puts of one of the tasks, after a preload of `keys`. There are at most as many tasks as keys.
+    /// Returns this many puts of one of the tasks, after a preload of `keys`. There are at most as many tasks as keys.
     pub(crate) fn of_task(task: u64, tasks: u64, puts: u64, keys: u64, fresh: Fresh) -> Self {
         Self {
             choices: Choices {
@@ -239,8 +238,8 @@ impl Iterator for SinglePuts {
 
 impl ExactSizeIterator for SinglePuts {}
 
-/// Keys that are present after a preload and batches of this many operations, uniformly chosen, each with
-/// the value that it must have.
+/// Returns keys that are present after a preload and batches of this many operations, chosen uniformly, each with the
+/// value that it must have.
 pub(crate) fn sample(
     keys: u64,
     fresh: Fresh,

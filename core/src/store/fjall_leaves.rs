@@ -50,14 +50,14 @@ const KEYSPACE: &str = "leaves";
 /// The index of keys: key → nothing.
 const KEYS_KEYSPACE: &str = "keys";
 
-// The names that fjall gives.
+// The names that fjall uses.
 const KEYSPACES_DIRECTORY: &str = "keyspaces";
 const FIRST_JOURNAL_FILE: &str = "0.jnl";
 const VERSION_FILE: &str = "version";
 const VERSION_BYTES: u64 = 4;
 const FJALL_LOCK_FILE: &str = "lock";
 
-/// Settings of fjall.
+/// The settings of fjall.
 ///
 /// ```
 /// use trunkline_core::store::fjall_leaves::FjallOptions;
@@ -66,18 +66,18 @@ const FJALL_LOCK_FILE: &str = "lock";
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FjallOptions {
-    /// Size of the block cache, bytes.
+    /// The size of the block cache, bytes.
     pub cache_bytes: u64,
-    /// Threads that compact; at least 1.
+    /// The number of threads that compact; at least 1.
     pub worker_threads: usize,
-    /// Files kept open; at least 10.
+    /// The number of files kept open; at least 10.
     pub open_files_max: usize,
-    /// Size of a data block, bytes. Fixed when the store is created.
+    /// The size of a data block, bytes. Fixed when the store is created.
     pub block_bytes: u32,
-    /// Tables that ingestions leave outside of the sorted levels before they are merged; at
-    /// least 2. An ingestion leaves one for each 64 MiB. Fixed when the store is created.
+    /// The number of tables that ingestions leave outside of the sorted levels before they are merged; at least 2. An
+    /// ingestion leaves one for each 64 MiB. Fixed when the store is created.
     pub loose_tables_max: u8,
-    /// Whether the store keeps an index of keys in byte order. Fixed when the store is created.
+    /// True if the store keeps an index of keys in byte order. Fixed when the store is created.
     pub key_order: bool,
 }
 
@@ -149,7 +149,7 @@ impl FjallLeafStore {
         })
     }
 
-    /// Returns where the database stores versions that memory does not keep.
+    /// Returns the database's store of versions that memory does not keep.
     ///
     /// ```
     /// use trunkline_core::store::fjall_leaves::{FjallLeafStore, FjallOptions};
@@ -163,8 +163,7 @@ impl FjallLeafStore {
     }
 }
 
-/// Removes the files of a creation that was interrupted before there was a keyspace, if fjall would
-/// refuse it.
+/// Removes the files of a creation that was interrupted before there was a keyspace, if fjall would refuse it.
 fn clear_half_made(directory: &Path) -> io::Result<()> {
     if !is_half_made(directory)? {
         return Ok(());
@@ -188,7 +187,7 @@ fn clear_half_made(directory: &Path) -> io::Result<()> {
     lock.unlock()
 }
 
-/// Returns whether there are files that fjall would refuse, and no keyspace yet: so no leaf either, since
+/// Returns whether there are files that fjall would refuse, and no keyspace yet. Then there are no leaves either, since
 /// leaves are ingested into a keyspace and never pass through the journal.
 fn is_half_made(directory: &Path) -> io::Result<bool> {
     let length = |name| found(fs::metadata(directory.join(name)).map(|file| file.len()));
@@ -271,7 +270,7 @@ impl LeafSnapshot for FjallSnapshot {
             return Ok(None);
         };
         let (key, value) = decode_entry(&entry).ok_or_else(|| damaged(key_hash))?;
-        // One copy: a slice of fjall's would keep a whole block in memory for as long as it lives.
+        // One copy: a slice of fjall's would keep a whole block in memory for as long as it exists.
         let whole = Bytes::copy_from_slice(&entry);
         let value_start = whole.len() - value.len();
         Ok(Some(Leaf {

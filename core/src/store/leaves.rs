@@ -1,7 +1,7 @@
 //! Stores of checkpointed leaves: the trait, and the store in memory.
 //!
-//! Not here: leaves that no checkpoint has covered yet (the engine holds those in memory and looks
-//! there first), and digests, which are derived from the leaves by a scan.
+//! Not here: leaves that no checkpoint has covered yet (the engine has those in memory and looks there first), and
+//! digests, which are derived from the leaves by a scan.
 
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, RangeInclusive};
@@ -12,10 +12,10 @@ use bytes::Bytes;
 use super::key_index::{self, KeyChange, KeyScan, KeySet, KeyVisitor};
 use crate::hash::Digest;
 
-/// Name of the directory of a leaf store below a tree's.
+/// The name of the directory of a leaf store below a tree's.
 pub const LEAVES_DIRECTORY: &str = "leaves";
 
-/// Every key hash there is.
+/// The range of all key hashes.
 pub const ALL_KEY_HASHES: RangeInclusive<Digest> = [0; 32]..=[0xff; 32];
 
 /// A key and its value.
@@ -91,7 +91,7 @@ impl LeafRef<'_> {
 pub struct LeafChange<'a> {
     /// The key hash.
     pub key_hash: Digest,
-    /// The leaf that is there from now on, or `None` for none.
+    /// The new leaf, or `None` if it is removed.
     pub leaf: Option<LeafRef<'a>>,
 }
 
@@ -110,38 +110,38 @@ pub enum LeafStoreError {
     /// The changes of an ingestion do not ascend strictly by key hash.
     #[error("change {index} of the ingestion is not above the one before it; sort by key hash")]
     Order {
-        /// Which change, from 0.
+        /// The number of the change, from 0.
         index: usize,
     },
     /// The changes of an ingestion into the index of keys do not ascend strictly by key.
     #[error("key {index} of the ingestion is not above the one before it; sort by key")]
     KeyOrder {
-        /// Which key, from 0.
+        /// The number of the key, from 0.
         index: usize,
     },
     /// The store keeps no index of keys.
     #[error("the leaf store keeps no index of keys; create the tree with store.key_order = true")]
     NoKeyIndex,
-    /// A stored entry is not what was written.
+    /// A stored entry differs from the written one.
     #[error(
         "the leaf store holds a damaged entry at key hash {}; restore the directory from a copy",
         crate::hash::hex(key_hash)
     )]
     Damaged {
-        /// The entry's key, whatever its length.
+        /// The entry's key, of any length.
         key_hash: Vec<u8>,
     },
-    /// The store below failed. Nothing can be said about the ingestion that met it; replay the log
-    /// from the last manifest after reopening.
+    /// The underlying store failed. The state of the failed ingestion is unknown; replay the log from the last manifest
+    /// after reopening.
     #[error("the leaf store failed; close the tree and open it again")]
     Backend(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// Leaves by key hash, written in sorted ingestions, read through snapshots.
 ///
-/// After a crash, an ingestion that [`LeafStore::sync`] did not follow may be there whole, in part
-/// or not at all; each entry is as it was before or as the ingestion left it. The intent of the
-/// checkpoint manifest announces the ingestion, and replaying the log completes it.
+/// After a crash, an ingestion that [`LeafStore::sync`] did not follow may be complete, partial or missing; each entry
+/// has its old or its new content. The intent of the checkpoint manifest announces the ingestion, and replaying the log
+/// completes it.
 ///
 /// ```
 /// use trunkline_core::store::leaves::{Leaf, LeafChange, LeafStore, LeafStoreError, MemoryLeafStore};
@@ -158,8 +158,8 @@ pub enum LeafStoreError {
 /// # Ok::<(), LeafStoreError>(())
 /// ```
 pub trait LeafStore: Send + Sync + 'static {
-    /// Applies changes that ascend strictly by key hash. A store copies what it keeps. Snapshots taken
-    /// before don't see them; snapshots taken after see all of them.
+    /// Applies changes that ascend strictly by key hash. The store makes copies. Earlier snapshots do not see them;
+    /// later snapshots see all of them.
     fn ingest(
         &self,
         changes: &mut dyn Iterator<Item = LeafChange<'_>>,
@@ -185,7 +185,7 @@ pub trait LeafStore: Send + Sync + 'static {
 /// The callback of a scan for each leaf: key hash, key, value. `Break` ends the scan.
 pub type LeafVisitor<'a> = dyn FnMut(&Digest, &[u8], &[u8]) -> ControlFlow<()> + 'a;
 
-/// The leaves as they were at one moment.
+/// The leaves at one moment.
 ///
 /// ```
 /// use std::ops::ControlFlow;
@@ -230,7 +230,7 @@ pub trait LeafSnapshot: Send + Sync {
     }
 }
 
-/// Leaves in memory: gone when the store is.
+/// Leaves in memory, lost when the store is dropped.
 ///
 /// A snapshot shares the map; the first ingestion while one is held copies it.
 ///
@@ -297,7 +297,7 @@ impl LeafStore for MemoryLeafStore {
     }
 }
 
-/// Leaves that do not change any more.
+/// Leaves that no longer change.
 pub(super) struct MemorySnapshot(pub(super) Content);
 
 impl LeafSnapshot for MemorySnapshot {
@@ -339,7 +339,7 @@ pub(super) fn apply(leaves: &mut LeafMap, change: LeafChange<'_>) {
     };
 }
 
-/// Passes changes on until one does not ascend.
+/// Passes on changes until one does not ascend.
 pub(super) fn ascending<'a>(
     changes: &mut dyn Iterator<Item = LeafChange<'a>>,
 ) -> impl Iterator<Item = Result<LeafChange<'a>, LeafStoreError>> {
@@ -353,7 +353,7 @@ pub(super) fn ascending<'a>(
     })
 }
 
-/// Passes changes of keys on until one does not ascend.
+/// Passes on changes of keys until one does not ascend.
 pub(super) fn ascending_keys<'a>(
     changes: &mut dyn Iterator<Item = KeyChange<'a>>,
 ) -> impl Iterator<Item = Result<KeyChange<'a>, LeafStoreError>> {

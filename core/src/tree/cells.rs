@@ -27,12 +27,12 @@ use crate::params::{PATH_BITS, ROOT_BITS, WIDTH, path_of};
 use crate::prefetch::prefetch;
 use crate::store::pages_file::SlotPages;
 
-/// Leaves in an average cell when the first slot doubles its directory; the last slot doubles at
-/// twice this.
+/// The number of leaves in an average cell when the first slot doubles its directory; the last slot doubles at twice
+/// this number.
 const CELL_LEAVES_GROW: u64 = 2;
-/// A directory halves when its average cell holds less than the growth mark divided by this.
+/// A directory halves when its average cell contains less than the growth mark divided by this.
 const SHRINK_DIVISOR: u64 = 8;
-/// Most bits of a directory: 2^24 cells in each of 128 slots.
+/// The maximum number of bits of a directory: 2^24 cells in each of 128 slots.
 const BITS_MAX: u32 = 24;
 /// Writes ahead of the current one whose cell is loaded, and whose leaves are: the header of a cell says where they lie.
 const CELLS_AHEAD: usize = 32;
@@ -43,13 +43,13 @@ const _: () = assert!(
     "a pointer, a length and sixteen bytes: two cells to a cache line"
 );
 
-/// Cells side by side that leave memory together.
+/// Adjacent cells that leave memory together.
 #[derive(Debug)]
 pub(super) enum Page {
     Resident(Box<[Node]>),
     /// All its leaves are in the leaf store.
     Evicted {
-        /// How many leaves it has.
+        /// The number of its leaves.
         leaves: u32,
         /// The level of its node in the heap. If it is above that of the pages, the page fills several places.
         level: u8,
@@ -58,7 +58,7 @@ pub(super) enum Page {
 
 const _: () = assert!(size_of::<Page>() == 16, "four to a cache line");
 
-/// Binary levels of a page in a directory that is large enough.
+/// The binary levels of a page in a directory that is large enough.
 const PAGE_BITS: u32 = 4;
 
 /// Returns the level of the pages of a directory with a number of bits: not above that of the digests that are kept for
@@ -77,7 +77,7 @@ fn page_bits(bits: u32) -> u32 {
 #[derive(Debug)]
 struct Directory {
     pages: Vec<Page>,
-    /// Binary levels of each of them.
+    /// The binary levels of each page.
     page_bits: u32,
 }
 
@@ -90,7 +90,7 @@ impl Directory {
         }
     }
 
-    /// Returns the place of a cell: its page, and its place there.
+    /// Returns the position of a cell: its page, and its index there.
     #[inline(always)]
     fn place(&self, cell: u32) -> (usize, usize) {
         let within = (1 << self.page_bits) - 1;
@@ -118,7 +118,7 @@ impl Directory {
         }
     }
 
-    /// Cuts cells that lie side by side into pages.
+    /// Divides adjacent cells into pages.
     fn cut(&mut self, page_bits: u32) {
         if self.page_bits == page_bits {
             return;
@@ -135,7 +135,7 @@ impl Directory {
     }
 }
 
-/// The cells of one slot, and what versions before the present saw.
+/// The cells of one slot, with the leaves that earlier versions saw.
 #[derive(Debug)]
 pub(super) struct Cells {
     slot: usize,
@@ -144,9 +144,9 @@ pub(super) struct Cells {
     leaves: u64,
     evicted: EvictedTotals,
     undo: Undo,
-    /// Versions that changed the number of cells, and how many bits it had before.
+    /// The versions that changed the number of cells, each with the bits before it.
     resized: VecDeque<(u64, u32)>,
-    /// The last of them, also after it was retired.
+    /// The last of these versions, even after it was retired.
     resized_at: u64,
 }
 
@@ -362,7 +362,7 @@ impl Cells {
         self.undo.accept();
     }
 
-    /// Takes back what a refused submission had changed before its refusal.
+    /// Undoes the changes of a refused submission before its refusal.
     pub(super) fn roll_back(&mut self, version: u64) {
         let (bits, depth) = (self.bits, self.depth());
         for record in self.undo.take_open().into_iter().rev() {
@@ -641,7 +641,7 @@ impl Cells {
         digests: &mut Digests,
     ) -> (u64, usize) {
         let (mut gone, mut examined) = (0, 0);
-        // Older versions see other cells, and the digests of these may not be there yet.
+        // Older versions see other cells, whose digests may not exist yet.
         if self.resized_at > covered {
             return (gone, examined);
         }
@@ -656,7 +656,7 @@ impl Cells {
             let (Some(leaves), false) = (leaves, removals.any_after(covered, paths)) else {
                 continue;
             };
-            // A page that was restored and is not hashed yet has no digests to find it by.
+            // A page that was restored and is not hashed yet has no digests by which it could be found.
             if digests.forget_page(self.bits, number) {
                 self.evicted = self.evicted + EvictedTotals::of(leaves, 1);
                 gone += 1;
@@ -745,7 +745,7 @@ impl Cells {
         &leaves[before(paths.start)..before(paths.end)]
     }
 
-    /// Puts the leaves of an evicted page in.
+    /// Inserts the leaves of an evicted page.
     fn put_in(&mut self, page: u32, leaves: &[Leaf], count: u32) {
         let places = self.places_of(page);
         // They did not change after the latest of their origins.
@@ -758,8 +758,8 @@ impl Cells {
         }
     }
 
-    /// Removes what no version from `oldest` on needs, and returns it, so that the caller can drop it
-    /// outside of the locks.
+    /// Removes data that no version from `oldest` on needs, and returns it, so that the caller can drop it outside of
+    /// the locks.
     pub(super) fn retire(&mut self, oldest: u64) -> impl Sized + use<> {
         let later = self.resized.partition_point(|(at, _)| *at <= oldest);
         self.resized.drain(..later);
@@ -796,7 +796,7 @@ impl Page {
     }
 }
 
-/// Returns where the writes to the path of the first of `range` end.
+/// Returns the end of the writes to the path of the first of `range`.
 pub(super) fn end_of_path(writes: &[Write], range: Range<usize>) -> usize {
     let path = path_of(&writes[range.start].key_hash);
     (range.start + 1..range.end)
@@ -822,7 +822,7 @@ impl<'a> ReadAhead<'a> {
         }
     }
 
-    /// Moves on to a write.
+    /// Advances to a write.
     #[inline]
     fn advance(&mut self, directory: &Directory, bits: u32, current: usize) {
         let cell = |write: &Write| directory.node(cell_of(&write.key_hash, bits));

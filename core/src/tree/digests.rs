@@ -57,7 +57,7 @@ const LONE: u8 = 0b01;
 const HELD: u8 = 0b01_00;
 
 /// The digests of a page below its top. Its nodes are numbered like those of a heap, from 1; the pair of node `p` is at
-/// `p - 1`, and the last one is spare.
+/// `p - 1`, and the last one is unused.
 #[derive(Clone, Debug)]
 struct PageDigests {
     pairs: [Pair; 16],
@@ -69,7 +69,7 @@ const NO_DIGESTS: PageDigests = PageDigests {
     flags: [0; 16],
 };
 
-/// Bytes that the digests of a page take besides those of its cells and of the nodes above it.
+/// The bytes of a page's digests other than those of its cells and of the nodes above it.
 pub(super) const PAGE_POINTER_BYTES: usize = size_of::<Option<Box<PageDigests>>>();
 
 /// All digests of a slot at one time that are in memory.
@@ -77,14 +77,14 @@ pub(super) const PAGE_POINTER_BYTES: usize = size_of::<Option<Box<PageDigests>>>
 pub(super) struct Heap {
     bits: u32,
     top: Entry,
-    /// Input of node `p` above the pages at `p - 1`; the last one is spare. As long as no page was forgotten, all nodes
-    /// count as above the pages, so that a node is found without following a pointer.
+    /// The input of node `p` above the pages at `p - 1`; the last one is unused. As long as no page was forgotten, all
+    /// nodes count as above the pages, so that a node is found without following a pointer.
     pairs: Vec<Pair>,
     flags: Vec<u8>,
     pages: Vec<Option<Box<PageDigests>>>,
 }
 
-/// The place of a pair.
+/// The position of a pair.
 enum Place {
     Above(usize),
     Page(usize, usize),
@@ -252,7 +252,7 @@ impl Heap {
     }
 }
 
-/// Returns whether half a pair is zero. The first bytes of almost every digest tell that it is not.
+/// Returns whether half a pair is zero. For almost every digest, the first bytes already show that it is not.
 fn is_zero(half: &[u8]) -> bool {
     half.first_chunk() == Some(&[0_u8; 8]) && half == ZERO
 }
@@ -279,7 +279,7 @@ impl Scratch {
     }
 }
 
-/// The digests of one slot, and what versions before the present saw.
+/// The digests of one slot, with those that earlier versions saw.
 #[derive(Debug)]
 pub(super) struct Digests {
     heap: Heap,
@@ -358,7 +358,8 @@ impl Digests {
         self.heap.get(node).map(|entry| entry.digest)
     }
 
-    /// Forgets what is below the top of a page of a directory with a number of bits. Returns whether it was there.
+    /// Forgets the digests below the top of a page of a directory with a number of bits. Returns whether they were in
+    /// memory.
     pub(super) fn forget_page(&mut self, bits: u32, page: u32) -> bool {
         if bits != self.heap.bits {
             return false;
@@ -544,8 +545,8 @@ impl Digests {
         self.versions.replaced_by(versions, self.heap.bits, take);
     }
 
-    /// Removes what no version from `oldest` on needs, and returns it, so that the caller can drop it
-    /// outside of the locks.
+    /// Removes data that no version from `oldest` on needs, and returns it, so that the caller can drop it outside of
+    /// the locks.
     pub(super) fn retire(&mut self, oldest: u64) -> impl Sized + use<> {
         self.versions.retire(oldest)
     }
@@ -566,7 +567,7 @@ mod tests {
     use super::*;
     use crate::tree::node::{Leaf, Node};
 
-    /// Leaves of the cell `index` of eight.
+    /// Pushes the leaves of the cell `index` of eight.
     fn push_cell(dirty: &mut Dirty, index: u32, leaves: u8) {
         let leaf = |number: u8| Leaf {
             key_hash: core::array::from_fn(|byte| match byte {

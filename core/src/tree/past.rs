@@ -18,12 +18,12 @@ use crate::hash::{Digest, ZERO};
 use crate::params::{PATH_BITS, ROOT_BITS, WIDTH, slot_of};
 use crate::store::past::{PastDigest, TOP_NODE};
 
-/// Nodes of a slot whose digests are taken out, besides the top.
+/// The number of nodes of a slot whose digests are taken out, in addition to the top.
 pub const PAST_NODES: usize = LOWEST_KEPT_MAX;
-/// Levels between the top of a slot and these nodes.
+/// The number of levels between the top of a slot and these nodes.
 const LEVELS: u32 = PAST_NODES.ilog2();
 
-/// The digests that one version replaced: what was there until it.
+/// The digests that one version replaced.
 ///
 /// ```
 /// use trunkline_core::tree::ReplacedDigests;
@@ -33,9 +33,9 @@ const LEVELS: u32 = PAST_NODES.ilog2();
 pub struct ReplacedDigests {
     /// The version.
     pub version: u64,
-    /// Slots with what their tops were, ascending.
+    /// The slots with their former tops, in ascending order.
     pub tops: Vec<(u8, PastDigest)>,
-    /// Slots and nodes (128 to 255) with what they were, ascending.
+    /// The slots and nodes (128 to 255) with their former digests, in ascending order.
     pub nodes: Vec<(u8, u8, PastDigest)>,
 }
 
@@ -133,7 +133,7 @@ impl TreeReader {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "what is stored of slot {slot} does not fold to the digest that the version had: the archive of versions is damaged; \
+    "the stored data of slot {slot} does not fold to the digest that the version had: the archive of versions is damaged; \
      restore the directory from a copy, or remove the archive (docs/OPERATIONS.md)"
 )]
 pub struct PastDiffers {
@@ -152,13 +152,13 @@ pub struct PastDiffers {
 #[derive(Debug)]
 pub struct PastSlot {
     slot: usize,
-    /// Levels whose digests are known below the top: 0 or [`LEVELS`].
+    /// The number of levels with known digests below the top: 0 or [`LEVELS`].
     levels: u32,
-    /// The known nodes as a heap; place 0 is not used.
+    /// The known nodes as a heap; index 0 is not used.
     entries: Vec<Entry>,
 }
 
-/// Leaves of a slot of a version: those below one node.
+/// The leaves below one node of a slot of a version.
 #[derive(Debug)]
 pub struct PastLeaves {
     node: u32,
@@ -220,9 +220,44 @@ impl PastSlot {
             };
             node = 2 * node + u32::from(right);
         }
-        let shift = PATH_BITS - ROOT_BITS - self.levels;
-        let prefix = (self.slot as u64) << self.levels | u64::from(node - (1 << self.levels));
-        Some((node, key_hashes(&(prefix << shift..(prefix + 1) << shift))))
+        Some((node, self.range(node, self.levels)))
+    }
+
+    /// Returns the ranges of key hashes below which the slot differs from what the tree has at a version that is not
+    /// retired, ascending. As narrow as the digests of both can tell.
+    pub fn differences(&self, reader: &TreeReader, version: u64) -> Vec<RangeInclusive<Digest>> {
+        let top = reader.top_at(version, self.slot);
+        if Entry::from(top) == self.entries[1] {
+            return Vec::new();
+        }
+        let whole = || vec![self.range(1, 0)];
+        if self.levels == 0 || !top.deep {
+            return whole();
+        }
+        let mut ranges: Vec<RangeInclusive<Digest>> = Vec::new();
+        let mut before = None;
+        for node in PAST_NODES..2 * PAST_NODES {
+            let Some(now) = reader.node_at(version, self.slot, node as u8) else {
+                return whole();
+            };
+            if Entry::from(now) == self.entries[node] {
+                continue;
+            }
+            let range = self.range(node as u32, self.levels);
+            match ranges.last_mut() {
+                Some(last) if before == Some(node - 1) => *last = *last.start()..=*range.end(),
+                _ => ranges.push(range),
+            }
+            before = Some(node);
+        }
+        ranges
+    }
+
+    /// Returns the range of key hashes below a node that is this many levels below the top.
+    fn range(&self, node: u32, levels: u32) -> RangeInclusive<Digest> {
+        let shift = PATH_BITS - ROOT_BITS - levels;
+        let prefix = (self.slot as u64) << levels | u64::from(node - (1 << levels));
+        key_hashes(&(prefix << shift..(prefix + 1) << shift))
     }
 
     /// Takes the leaves of a range that [`Self::missing`] named, ascending; they must fold to the digest above them.
@@ -273,7 +308,7 @@ impl<'a> PastCursor<'a> {
         }
     }
 
-    /// Goes to the leaves of the node that the cursor is at, if they were loaded.
+    /// Moves to the leaves of the cursor's node, if they were loaded.
     fn enter(self) -> Self {
         let Position::Node(node) = self.place else {
             return self;

@@ -9,7 +9,7 @@ use super::{Leaf, NotInMemory, Shared, write};
 use crate::hash::Digest;
 use crate::params::{WIDTH, slot_of};
 
-/// Most evicted cells that one step of a walk passes.
+/// The maximum number of evicted cells that one step of a walk passes.
 const PASSED_CELLS_MAX: u32 = 64;
 
 /// The knowledge of a key that the header of its block of leaves gives.
@@ -26,7 +26,7 @@ pub enum Probe {
     /// The key did not change from this version of this run to the one that was asked for: present or
     /// absent, it is the same at all of these versions.
     UnchangedSince(u64),
-    /// The header tells nothing.
+    /// The header gives no answer.
     Unknown,
 }
 
@@ -39,7 +39,7 @@ pub enum Probe {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// Hash of the key.
+    /// The hash of the key.
     pub key_hash: Digest,
     /// The leaf at the version, if there was one.
     pub then: Option<Leaf>,
@@ -48,7 +48,7 @@ pub struct Change {
 }
 
 impl Change {
-    /// Returns whether the key has another value now, or none, or had none.
+    /// Returns whether the value of the key was added, changed or removed.
     pub fn has_effect(&self) -> bool {
         let value_hash = |leaf: Option<Leaf>| leaf.map(|leaf| leaf.value_hash);
         value_hash(self.then) != value_hash(self.now)

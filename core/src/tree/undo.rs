@@ -11,7 +11,7 @@ use super::node::{Leaf, Node, position_of, precedes};
 use crate::hash::Digest;
 use crate::params::path_of;
 
-/// A key that was changed, and its leaf before.
+/// A changed key with its former leaf.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Record {
     pub(super) key_hash: Digest,
@@ -55,7 +55,8 @@ impl Record {
         }
     }
 
-    /// Takes back what `version` did to the leaf, below a node at `depth`. Returns by how many leaves that grew.
+    /// Undoes the change of a leaf by `version`, below a node at `depth`. Returns the number of leaves by which that
+    /// grew.
     pub(super) fn roll_back(&self, node: &mut Node, depth: u32, version: u64) -> i64 {
         let block = node.block_mut(&self.key_hash, depth);
         let mut leaves = block.take();
@@ -68,15 +69,15 @@ impl Record {
     }
 }
 
-/// Bytes that a version keeps for each leaf that it changed: a record, in a list that is two thirds full.
+/// The bytes that a version keeps for each leaf that it changed: a record, in a list that is two thirds full.
 pub(super) const RECORD_BYTES: usize = size_of::<Record>() * 3 / 2;
 
 /// The records of one version.
 #[derive(Clone, Debug)]
 struct Item {
     version: u64,
-    /// Ascending by key hash, each once, up to `accepted`; then those of the submission that is being
-    /// applied, in the order of its changes.
+    /// The records in ascending order of key hashes, each key once, up to `accepted`; then those of the submission that
+    /// is being applied, in the order of its changes.
     records: Vec<Record>,
     accepted: usize,
 }
@@ -110,12 +111,12 @@ impl Item {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Undo {
     items: VecDeque<Item>,
-    /// Emptied lists of retired versions, for those to come: freeing and faulting in the same memory
-    /// again and again costs more than filling it.
+    /// Emptied lists of retired versions, for later ones: freeing and faulting in the same memory repeatedly costs more
+    /// than filling it.
     spare: Vec<Vec<Record>>,
 }
 
-/// Lists kept for reuse, and the largest capacity of one of them, records.
+/// The maximum number of lists kept for reuse, and the maximum capacity of one of them, in records.
 const SPARE_LISTS_MAX: usize = 32;
 const SPARE_RECORDS_MAX: usize = 1 << 10;
 
@@ -148,7 +149,7 @@ impl Undo {
         let ascends = |two: &[Record]| precedes(&two[0].key_hash, &two[1].key_hash);
         let from = item.accepted.saturating_sub(1);
         if !item.records[from..].windows(2).all(ascends) {
-            // Stable: of several records of a key the first one says what stood there before all.
+            // Stable: of several records of a key, the first one has the leaf before all of them.
             item.records.sort_by_key(|record| record.key_hash);
             item.records.dedup_by_key(|record| record.key_hash);
         }
@@ -185,7 +186,7 @@ impl Undo {
         let items = self.after(version);
         let records = items.flat_map(|item| item.oldest_first(paths.clone()));
         let mut records: Vec<&Record> = records.collect();
-        // Stable: of several records of a key the oldest one says what the version saw.
+        // Stable: of several records of a key, the oldest one has the leaf that the version saw.
         records.sort_by_key(|record| record.key_hash);
         records.dedup_by_key(|record| record.key_hash);
         records
@@ -197,8 +198,8 @@ impl Undo {
         self.items.range(self.items.len() - count..)
     }
 
-    /// Removes what no version from `oldest` on needs, and returns it, so that the caller can drop it
-    /// outside of the locks.
+    /// Removes data that no version from `oldest` on needs, and returns it, so that the caller can drop it outside of
+    /// the locks.
     pub(super) fn retire(&mut self, oldest: u64) -> impl Sized + use<> {
         let keep_from = self.items.partition_point(|item| item.version <= oldest);
         let mut retired = Vec::new();

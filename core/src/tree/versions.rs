@@ -18,7 +18,7 @@ use crate::hash::Pair;
 /// change 11,500 nodes of this level, 15,000 of the next one, and almost 20,000 of each level from there on.
 pub(super) const KEPT_LEVEL: u32 = 7;
 
-/// Most nodes side by side below which digests are folded again.
+/// The maximum number of adjacent nodes below which digests are folded again.
 pub(super) const LOWEST_KEPT_MAX: usize = 1 << KEPT_LEVEL;
 
 /// Nodes and their entries, descending by node.
@@ -34,7 +34,7 @@ pub(super) fn is_kept(node: u32) -> bool {
     node < 2 << KEPT_LEVEL
 }
 
-/// Returns the most nodes above a number of changed cells of some slots whose replaced digests are kept.
+/// Returns the maximum number of nodes with kept digests above a number of changed cells of some slots.
 pub(super) fn kept_max(slots: usize, cells: usize, bits: u32) -> usize {
     (0..=bits.min(KEPT_LEVEL))
         .map(|level| cells.min(slots << level))
@@ -57,7 +57,7 @@ struct Item {
 #[derive(Debug)]
 enum Replaced {
     Entries(Entries),
-    /// All of them, when the directory below was resized.
+    /// All digests, if the directory below was resized.
     Whole(Heap),
 }
 
@@ -65,12 +65,12 @@ enum Replaced {
 #[derive(Debug, Default)]
 pub(super) struct Versions {
     items: VecDeque<Item>,
-    /// Emptied lists of retired versions, for those to come: freeing and faulting in the same memory
-    /// again and again costs more than filling it.
+    /// Emptied lists of retired versions, for later ones: freeing and faulting in the same memory repeatedly costs more
+    /// than filling it.
     spare: Vec<Entries>,
 }
 
-/// Lists kept for reuse, and the largest capacity of one of them, entries.
+/// The maximum number of lists kept for reuse, and the maximum capacity of one of them, in entries.
 const SPARE_LISTS_MAX: usize = 32;
 const SPARE_ENTRIES_MAX: usize = 1 << 12;
 
@@ -114,8 +114,8 @@ impl Versions {
         });
     }
 
-    /// Returns what `version` saw at a node that is kept, or below which nothing changed since; `None` if it is
-    /// what the present has. In it is `None` for an entry that was not in memory.
+    /// Returns the entry that `version` saw at a node that is kept, or below which nothing changed since; `None` if it
+    /// equals the present one. `Some(None)` stands for an entry that was not in memory.
     pub(super) fn find(&self, version: u64, node: u32) -> Option<Option<Entry>> {
         let newer = self.items.iter().rev();
         let count = newer.take_while(|item| item.version > version).count();
@@ -165,8 +165,8 @@ impl Versions {
         }
     }
 
-    /// Removes what no version from `oldest` on needs, and returns it, so that the caller can drop it
-    /// outside of the locks.
+    /// Removes data that no version from `oldest` on needs, and returns it, so that the caller can drop it outside of
+    /// the locks.
     pub(super) fn retire(&mut self, oldest: u64) -> impl Sized + use<> {
         let keep_from = self.items.partition_point(|item| item.version <= oldest);
         let mut retired = Vec::new();

@@ -32,11 +32,10 @@ use crate::params::{CollisionPolicy, WIDTH, slot_of};
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
-    /// Places of prepared writes that changed nothing, ascending: a put of the present value, a delete of
-    /// an absent key, a put of a new key that a newer one displaced at once. Every other write changed
-    /// something.
+    /// The positions of prepared writes that changed nothing, in ascending order: a put of the present value, a delete
+    /// of an absent key, a put of a new key that a newer one displaced at once. Every other write changed something.
     pub unchanged: Vec<u32>,
-    /// Hashes of keys that had a value before and that a newer key on their path displaced, ascending.
+    /// The hashes of keys that had a value before and that a newer key on their path displaced, in ascending order.
     pub displaced: Vec<Digest>,
 }
 
@@ -53,9 +52,9 @@ pub struct Applied {
 pub struct SealedChanges {
     pub(super) version: u64,
     pub(super) key_count: u64,
-    /// One for each shard of slots, ascending by slot and cell.
+    /// The changed cells of each shard of slots, in ascending order of slots and cells.
     pub(super) dirty: Vec<Dirty>,
-    /// Directory bits of every slot.
+    /// The directory bits of every slot.
     pub(super) bits: Box<[u8; WIDTH]>,
 }
 
@@ -65,13 +64,13 @@ impl SealedChanges {
         self.version
     }
 
-    /// Returns whether the version left every leaf as it was.
+    /// Returns whether the version left every leaf unchanged.
     pub fn is_empty(&self) -> bool {
         self.dirty.iter().all(Dirty::is_empty)
     }
 }
 
-/// Applies submissions. There is one for each tree.
+/// The writer that applies submissions. There is one for each tree.
 ///
 /// ```
 /// use trunkline_core::{batch::*, outcome::Refusal, params::TreeParams, tree};
@@ -88,11 +87,11 @@ pub struct TreeWriter {
     pub(super) shared: Arc<Shared>,
     policy: CollisionPolicy,
     key_count: u64,
-    /// Changes since the last seal, one list for each shard that the version is cut into: at least one.
+    /// The changes since the last seal, one list for each shard into which the version is divided: at least one.
     dirty: Vec<Dirty>,
-    /// Slots whose directory was resized since the last seal.
+    /// The slots whose directory was resized since the last seal.
     resized: Vec<usize>,
-    /// Pages that were restored since the last seal: their slots, and their nodes in the heap.
+    /// The pages that were restored since the last seal: their slots, and their nodes in the heap.
     pub(super) restored: Vec<(usize, u32)>,
     pub(super) bits: Box<[u8; WIDTH]>,
     pub(super) eviction: Eviction,

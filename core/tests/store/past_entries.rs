@@ -8,8 +8,8 @@ use trunkline_core::record::CommitRecord;
 use trunkline_core::store::leaves::{LeafRef, LeafStoreError};
 use trunkline_core::store::past::{
     MemoryPast, PastDigest, PastKey, PastStore, PastSubmissions, PastVersion, TOP_NODE,
-    decode_digest, decode_leaf, decode_version, digest_key, encode_digest, encode_leaf,
-    encode_version, value_key, version_key,
+    decode_digest, decode_leaf, decode_version, deleted_key, digest_key, encode_digest,
+    encode_leaf, encode_version, value_key, version_key,
 };
 
 const SPECIFICATION: &str = include_str!("../../../SPEC.md");
@@ -44,7 +44,8 @@ fn the_examples_of_the_specification_hold() {
     };
     let version = Bytes::from(encode_version(&past));
     assert_eq!(decode_version(&version), Some(past));
-    let examples: [(&str, &[u8]); 7] = [
+    let examples: [(&str, &[u8]); 8] = [
+        ("key of the entry of a deleted key", &deleted_key(b"name")),
         ("key of a value entry", &value_key(&[0x6b; 32], 300)),
         ("value entry", &value),
         ("value entry of an absent key", &[0]),
@@ -119,6 +120,30 @@ fn segments_are_filled_in_order_and_removed_as_a_whole() {
         assert_eq!(segments, [4]);
         assert!(numbers(&*store, 1).is_empty());
         assert_eq!(store.last_key(1).unwrap(), None);
+    }
+}
+
+#[test]
+fn a_segment_is_scanned_in_both_directions() {
+    for (store, _directory) in stores() {
+        let entries = [b"a", b"b", b"c", b"d"].map(|key| Ok((deleted_key(key), Vec::new())));
+        store.ingest(1, &mut entries.into_iter()).unwrap();
+        let some = |last: &[u8]| deleted_key(b"b")..=deleted_key(last);
+        let mut found = String::new();
+        let mut visit = |key: &[u8], _: &[u8]| {
+            found.push(char::from(key[1]));
+            ControlFlow::Continue(())
+        };
+        store.scan(1, some(b"d"), &mut visit).unwrap();
+        store.scan_back(1, some(b"d"), &mut visit).unwrap();
+        store.scan_back(1, some(b"a"), &mut visit).unwrap();
+        store.scan_back(2, some(b"d"), &mut visit).unwrap();
+        let mut first = |key: &[u8], _: &[u8]| {
+            assert_eq!(key, deleted_key(b"c"));
+            ControlFlow::Break(())
+        };
+        store.scan_back(1, some(b"c"), &mut first).unwrap();
+        assert_eq!(found, "bcddcb");
     }
 }
 

@@ -1,6 +1,6 @@
 //! The JSON forms of requests and replies.
 //!
-//! Keys and values are texts where they are UTF-8, and have a field in hex otherwise: `key` or `key_hex`, `value` or
+//! Keys and values are text if they are UTF-8, and otherwise have a field in hex: `key` or `key_hex`, `value` or
 //! `value_hex`, as in the lines that `trunkline import` reads. Digests, roots and proofs are hex.
 
 use bytes::Bytes;
@@ -14,7 +14,7 @@ fn invalid(message: impl Into<String>) -> ServiceError {
     ServiceError::new(Code::InvalidRequest, message)
 }
 
-/// Returns the bytes of a field and its form in hex, of which exactly one is given.
+/// Returns the bytes of a field, of which exactly one form, text or hex, is given.
 fn either(name: &str, text: Option<String>, hex: Option<String>) -> Result<Bytes, ServiceError> {
     match (text, hex) {
         (Some(text), None) => Ok(text.into()),
@@ -30,7 +30,7 @@ pub(super) fn from_hex(name: &str, digits: &str) -> Result<Bytes, ServiceError> 
         .map_err(|error| invalid(format!("{name}_hex: {error}")))
 }
 
-/// Returns bytes as a text, or in hex if they are none.
+/// Returns bytes as text, or in hex if they are not UTF-8.
 fn shown(bytes: &[u8]) -> (Option<String>, Option<String>) {
     match std::str::from_utf8(bytes) {
         Ok(text) => (Some(text.to_owned()), None),
@@ -126,13 +126,13 @@ impl Requirement {
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Wait {
-    /// The place in the order is fixed.
+    /// The position in the order of submissions is fixed.
     Accepted,
     /// The batch is part of a version with digests.
     Hashed,
     /// The version, or a later one, has a KZG root.
     Root,
-    /// The version is as durable as the configuration asks for.
+    /// The version is as durable as the configuration requires.
     #[default]
     Durable,
     /// A majority of the carrier's servers has acknowledged the version.
@@ -169,7 +169,7 @@ impl Wait {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SubmitRequest {
-    /// In order: the last write to a key wins.
+    /// The operations in order: the last write to a key wins.
     #[serde(default)]
     operations: Vec<Operation>,
     #[serde(default)]
@@ -180,7 +180,7 @@ pub(super) struct SubmitRequest {
     idempotency_key: Option<String>,
     #[serde(default)]
     wait: Wait,
-    /// With `"wait": "followed"`.
+    /// The number of followers, with `"wait": "followed"`.
     #[serde(default)]
     followers: u32,
 }
@@ -205,7 +205,7 @@ impl SubmitRequest {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PreviewRequest {
-    /// Applied in order, each on top of those before it.
+    /// The batches, each applied on top of those before it.
     batches: Vec<PreviewBatch>,
     /// A version in memory to apply them to. Without it: the newest durable one.
     #[serde(default)]
@@ -216,7 +216,7 @@ pub(super) struct PreviewRequest {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PreviewBatch {
-    /// In order: the last write to a key wins.
+    /// The operations in order: the last write to a key wins.
     #[serde(default)]
     operations: Vec<Operation>,
     #[serde(default)]
@@ -240,16 +240,16 @@ impl PreviewRequest {
     }
 }
 
-/// What would become of batches. The roots sign nothing: there may never be a version that has them.
+/// The results that batches would have. The roots are not signed: there may never be a version that has them.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct PreviewReply {
     /// The version that the batches were applied to.
     version: u64,
-    /// One for each batch. A batch that is refused has no effect.
+    /// The outcome of each batch. A refused batch has no effect.
     outcomes: Vec<Outcome>,
     state_digest: String,
     kzg_root: String,
-    /// Keys that would have a value.
+    /// The number of keys that would have a value.
     key_count: u64,
 }
 
@@ -277,7 +277,7 @@ pub(super) struct RevertRequest {
     idempotency_key: Option<String>,
     #[serde(default)]
     wait: Wait,
-    /// With `"wait": "followed"`.
+    /// The number of followers, with `"wait": "followed"`.
     #[serde(default)]
     followers: u32,
 }
@@ -298,7 +298,7 @@ impl RevertRequest {
 /// The answer to a submission.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct SubmitReply {
-    /// Place among all submissions of the tree.
+    /// The position among all submissions of the tree.
     sequence: u64,
     provisional_root: String,
     /// The level that was reached.
@@ -310,11 +310,11 @@ pub(super) struct SubmitReply {
     /// `sync`, `interval` or `os`.
     #[serde(skip_serializing_if = "Option::is_none")]
     durability: Option<String>,
-    /// The idempotency key was used before: this is the answer to the first submission.
+    /// True if the idempotency key was used before: this is the answer to the first submission.
     is_repeat: bool,
 }
 
-/// The version of a submission, and what became of it.
+/// The version of a submission, and its outcome.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Hashed {
     version: u64,
@@ -329,7 +329,7 @@ pub(super) struct Hashed {
 pub(super) enum Outcome {
     /// It took effect.
     Applied {
-        /// Keys that newer keys on their paths replaced (policy `overwrite`).
+        /// The number of keys that newer keys on their paths replaced (policy `overwrite`).
         displaced: u32,
     },
     /// It had no effect.
@@ -338,9 +338,9 @@ pub(super) enum Outcome {
         reason: String,
         key_hash: String,
     },
-    /// It took the state of an older version back.
+    /// It restored the state of an older version.
     Reverted {
-        /// Of that version.
+        /// The commit id of that version.
         commit_id: String,
     },
 }
@@ -403,12 +403,12 @@ impl Hashed {
 #[serde(deny_unknown_fields)]
 pub(super) struct GetRequest {
     keys: Vec<Key>,
-    /// A version that is kept. Without it: the newest durable one.
+    /// A kept version. Without it: the newest durable one.
     version: Option<u64>,
-    /// What was accepted last, which a crash may lose.
+    /// Read the latest accepted values, which a crash may lose.
     #[serde(default)]
     latest: bool,
-    /// Waits until this version is here.
+    /// Wait for this version.
     #[serde(default)]
     min_version: u64,
 }
@@ -427,26 +427,26 @@ impl GetRequest {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RangeRequest {
-    /// Keys that begin so. With it, neither from nor to.
+    /// The prefix of the keys. With it, neither from nor to.
     prefix: Option<Key>,
     /// The first key.
     from: Option<Key>,
     /// The key before which the range ends.
     to: Option<Key>,
-    /// The last key first.
+    /// Begin with the last key.
     #[serde(default)]
     reverse: bool,
-    /// What `resume` was in the page before, to read the rest of the same range.
+    /// The `resume` of the page before, to read the rest of the same range.
     after: Option<Key>,
-    /// Most entries of the page; without it 1,000. A page may have fewer.
+    /// The maximum number of entries of the page; 1,000 without it. A page may have fewer.
     #[serde(default)]
     limit: u32,
-    /// A version that is kept. Without it: the newest durable one.
+    /// A kept version. Without it: the newest durable one.
     version: Option<u64>,
-    /// What was accepted last, which a crash may lose.
+    /// Read the latest accepted values, which a crash may lose.
     #[serde(default)]
     latest: bool,
-    /// Waits until this version is here.
+    /// Wait for this version.
     #[serde(default)]
     min_version: u64,
 }
@@ -471,10 +471,11 @@ impl RangeRequest {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct RangeReply {
     entries: Vec<Pair>,
-    /// Set if the range may have more: pass it as `after`.
+    /// Set if the range may have more, also where the page has no entry: pass it as `after`.
     #[serde(skip_serializing_if = "Option::is_none")]
     resume: Option<Key>,
-    /// The version that was read; none for what was accepted last. Ask for it again for a next page of the same state.
+    /// The version that was read; none for the latest accepted values. Request it again for the next page of the same
+    /// state.
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<u64>,
 }
@@ -508,7 +509,7 @@ impl RangeReply {
     }
 }
 
-/// Returns the state that a read is of.
+/// Returns the state to read.
 fn at(version: Option<u64>, latest: bool) -> Result<proto::At, ServiceError> {
     let kind = match (version, latest) {
         (None, true) => Some(proto::at::Kind::Latest(proto::Latest {})),
@@ -527,7 +528,7 @@ fn keys(keys: Vec<Key>) -> Result<Vec<Bytes>, ServiceError> {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct GetReply {
     values: Vec<Value>,
-    /// The version that was read; none for what was accepted last.
+    /// The version that was read; none for the latest accepted values.
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<u64>,
 }
@@ -559,7 +560,7 @@ impl GetReply {
     }
 }
 
-/// The way from the slots of a proof to the root.
+/// The connection between the slots of a proof and the root.
 #[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Top {
@@ -575,12 +576,12 @@ pub(super) enum Top {
 #[serde(deny_unknown_fields)]
 pub(super) struct ProveRequest {
     keys: Vec<Key>,
-    /// 0 for the newest durable version.
+    /// The version; 0 for the newest durable one.
     #[serde(default)]
     version: u64,
     #[serde(default)]
     top: Top,
-    /// Longest value that the proof contains; longer ones are proven by their hash.
+    /// The length of the longest value that the proof contains; longer ones are proven by their hash.
     value_bytes_max: Option<u64>,
     #[serde(default)]
     min_version: u64,
@@ -605,9 +606,9 @@ impl ProveRequest {
 /// A proof.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ProveReply {
-    /// The root of the proof. Do not trust it because it stands beside the proof: compare it with yours.
+    /// The root of the proof. Do not trust it because it comes with the proof: compare it with yours.
     root: Root,
-    /// Wire form of SPEC.md §9, hex.
+    /// The wire form of SPEC.md §9, hex.
     proof: String,
 }
 
@@ -648,7 +649,7 @@ impl ProveReply {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct RootReply {
     root: Root,
-    /// Canonical bytes of SPEC.md §4, hex.
+    /// The canonical bytes of SPEC.md §4, hex.
     record: String,
     key_count: u64,
     last_sequence: u64,
@@ -672,7 +673,7 @@ impl RootReply {
 pub(super) struct VersionsReply {
     oldest_version: u64,
     newest_version: u64,
-    /// Ascending.
+    /// The versions in ascending order.
     versions: Vec<KeptVersion>,
 }
 
@@ -682,12 +683,12 @@ pub(super) struct KeptVersion {
     version: u64,
     commit_id: String,
     state_digest: String,
-    /// None if it was not computed.
+    /// The KZG root; none if it was not computed.
     kzg_root: Option<String>,
     key_count: u64,
-    /// When it became durable, milliseconds since 1970, if that is known.
+    /// The time at which it became durable, milliseconds since 1970, if it is known.
     durable_unix_ms: Option<u64>,
-    /// Whether the archive of versions has it.
+    /// True if the archive of versions has it.
     is_archived: bool,
 }
 
@@ -713,7 +714,7 @@ impl VersionsReply {
 /// A proof of the history, of a submission, or an audit.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ProofReply {
-    /// Wire form of SPEC.md, hex.
+    /// The wire form of SPEC.md, hex.
     proof: String,
     /// The version that the proof is about.
     version: u64,
@@ -733,13 +734,13 @@ impl ProofReply {
 pub(super) struct FeedLine {
     version: u64,
     commit_id: String,
-    /// Canonical bytes of SPEC.md §4, hex.
+    /// The canonical bytes of SPEC.md §4, hex.
     record: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     kzg_root: Option<String>,
-    /// Canonical bytes of SPEC.md §13, hex.
+    /// The canonical bytes of SPEC.md §13, hex.
     outcomes: String,
-    /// Canonical bytes of SPEC.md §18, hex.
+    /// The canonical bytes of SPEC.md §18, hex.
     effects: String,
 }
 
@@ -767,7 +768,7 @@ pub(super) struct StatusReply {
     oldest_version: u64,
     key_count: u64,
     epoch: u64,
-    /// On a replica: versions that the primary has and this one does not.
+    /// On a replica: the number of versions that the primary has and this one does not.
     lag_versions: u64,
     /// The reason why it stopped, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,4 +1,4 @@
-//! Reading everything that is stored, for a check of a directory.
+//! Reading all stored entries, for a check of a directory.
 
 use std::ops::ControlFlow;
 
@@ -22,6 +22,7 @@ impl Past {
         self.scan_from(0, all, &mut |key, content| {
             let found = PastKey::decode(key);
             let is_sound = match found {
+                Some(PastKey::DeletedKey(_)) => content.is_empty(),
                 Some(PastKey::Value { key_hash, version }) => {
                     last = version;
                     decode_leaf(content).is_some_and(|leaf| {
@@ -72,7 +73,7 @@ impl Past {
         Ok(())
     }
 
-    /// Returns the versions that are stored.
+    /// Returns the range of stored versions.
     pub fn stored(&self) -> std::ops::Range<u64> {
         match self.segments.read().stored.is_empty() {
             true => 0..0,

@@ -10,12 +10,17 @@
 //! | a value | the newest layer up to it; the first stored entry after it; the leaf store |
 //! | a digest | the first stored entry after it; the first recent version after it; the tree |
 //!
+//! What changed since a version, for a revert, is in `changes`. `deleted_keys` lists the keys that the index of keys has
+//! no more, for ranges.
+//!
 //! A layer or an entry is true whatever comes later, and the leaf store is looked at in a view that was taken *before* the
 //! entries are searched. So no lock is held between the looks. Versions are removed from the old end (`bounds`); a reader
 //! checks after its looks that its version is still there.
 
 mod bounds;
+mod changes;
 mod check;
+mod deleted_keys;
 mod opened;
 mod recent;
 mod segments;
@@ -38,16 +43,18 @@ use crate::metrics::Metrics;
 use crate::state::versions::Expired;
 
 pub use bounds::PastBounds;
+pub use changes::PastChanges;
 pub use opened::OpenedVersion;
 pub use recent::Recent;
+pub use store::StoreOptions;
 pub use values::{PastPair, PastStep};
 
 use segments::Segments;
 
-/// Versions whose folded digests are kept for the next reader: about a mebibyte each at most.
+/// The maximum number of versions whose folded digests are kept for the next reader: at most about a mebibyte each.
 const OPENED_MAX: usize = 8;
 
-/// The reason for which a version of the past was not read.
+/// The reason for which a past version was not read.
 #[derive(Debug, thiserror::Error)]
 pub enum PastError {
     /// The version was removed.
@@ -81,7 +88,7 @@ pub enum PastError {
     /// Stored digests or leaves are not those of the version.
     #[error(transparent)]
     Differs(#[from] PastDiffers),
-    /// What is stored of a version is not what its commit id commits to.
+    /// The stored data of a version is not that of its commit id.
     #[error(
         "what is stored of version {version} is not what its commit id commits to ({what}): the archive of versions is \
          damaged; restore the directory from a copy, or remove the archive (docs/OPERATIONS.md)"
@@ -89,7 +96,7 @@ pub enum PastError {
     Damaged {
         /// The version.
         version: u64,
-        /// What does not fit.
+        /// The data that does not match.
         what: &'static str,
     },
 }
@@ -113,7 +120,7 @@ impl From<Closed> for LeafStoreError {
 
 /// The versions that memory does not keep.
 pub struct Past {
-    /// `None` after shutdown.
+    /// The store; `None` after shutdown.
     store: RwLock<Option<Arc<dyn PastStore>>>,
     recent: RwLock<Recent>,
     segments: RwLock<Segments>,
@@ -203,19 +210,19 @@ impl Past {
         self.next.load(Ordering::SeqCst)
     }
 
-    /// Returns about how many bytes the versions take that memory has for the next checkpoint.
+    /// Returns approximately the bytes of the versions in memory that wait for the next checkpoint.
     pub fn recent_bytes(&self) -> usize {
         self.recent.read().bytes()
     }
 
-    /// Takes over a version that memory keeps no longer. Versions come in order.
+    /// Takes over a version that memory no longer keeps. Versions come in order.
     pub fn retired(&self, version: impl FnOnce() -> PastVersion, number: u64) {
         if number >= self.next() {
             self.recent.write().push(version());
         }
     }
 
-    /// Takes the digests out of the tree that it is about to forget.
+    /// Takes the digests that the tree is about to forget.
     pub fn capture(&self, reader: &TreeReader, expired: &Expired) {
         self.recent.write().capture(reader, expired.oldest);
     }

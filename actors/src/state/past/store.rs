@@ -1,6 +1,6 @@
 //! Storing versions, as a step of a checkpoint: before the log is trimmed and before the leaf store changes.
 //!
-//! One ingestion has everything, in the order of keys: what each version replaced at key hashes, what it replaced of
+//! One ingestion has everything, in the order of keys: the keys that were deleted, what each version replaced at key hashes, what it replaced of
 //! digests, and the versions themselves. So a version is stored as a whole or not at all, and storing it again is
 //! harmless.
 
@@ -21,15 +21,27 @@ use trunkline_core::store::past::{
 use trunkline_core::tree::{ReplacedDigests, TreeReader};
 
 use super::segments::Stored;
-use super::{Past, PastBounds};
+use super::{Past, PastBounds, deleted_keys};
 use crate::state::layer::Layer;
 
-/// Effects whose order is made at once.
+/// The number of effects that are sorted at once.
 const RANGE_EFFECTS: usize = 4096;
+
+/// What storing versions depends on besides the versions.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreOptions {
+    /// How much is kept, which says how large segments become.
+    pub bounds: PastBounds,
+    /// The time, milliseconds since 1970.
+    pub now_ms: u64,
+    /// Whether there is an index of keys: then deleted keys are stored for ranges.
+    pub has_key_order: bool,
+}
 
 impl Past {
     /// Stores all versions up to one that are not stored yet. `layers` are those after the leaf store, whose state
-    /// `leaves` shows; `in_memory` returns a version that memory still keeps.
+    /// `leaves` shows; `in_memory` returns a version that memory still keeps. Keys that were deleted are stored for ranges
+    /// if there is an index of keys.
     ///
     /// # Errors
     ///
@@ -41,7 +53,7 @@ impl Past {
         layers: &[Arc<Layer>],
         leaves: &dyn LeafSnapshot,
         in_memory: impl Fn(u64) -> Option<PastVersion>,
-        (bounds, now_ms): (&PastBounds, u64),
+        options: &StoreOptions,
     ) -> Result<(), LeafStoreError> {
         let next = self.next();
         if up_to < next {
@@ -57,14 +69,22 @@ impl Past {
         }
         let replaced = self.replaced(reader, next, up_to);
         let last_ms = versions.last().map_or(0, |version| version.durable_ms);
-        let segment = self.segments.read().to_write(next, bounds, now_ms);
+        let segment = self
+            .segments
+            .read()
+            .to_write(next, &options.bounds, options.now_ms);
         let values = ReplacedValues::new(layers, leaves, next);
         let digests = digest_entries(&replaced);
         let records = versions.iter().map(|version| {
             let key = version_key(version.record.version).to_vec();
             Ok((key, encode_version(version)))
         });
-        let mut entries = values.chain(digests).chain(records);
+        let deleted = match options.has_key_order {
+            true => layers,
+            false => &[],
+        };
+        let deleted = deleted_keys::entries(deleted, next);
+        let mut entries = deleted.chain(values).chain(digests).chain(records);
         let store = self.store()?;
         store.ingest(segment, &mut entries)?;
         store.sync()?;
@@ -72,7 +92,7 @@ impl Past {
         Ok(())
     }
 
-    /// Lets readers see what was stored, and then frees the recent versions.
+    /// Shows the stored entries to readers, and then frees the recent versions.
     fn publish_stored(&self, sizes: &[Segment], (segment, last_ms): (u64, u64), up_to: u64) {
         let mut segments = self.segments.write();
         if segments
@@ -109,7 +129,7 @@ impl Past {
         if from <= up_to {
             replaced.extend(reader.replaced(from..=up_to));
         }
-        // Nothing was there before the first version.
+        // There was nothing before the first version.
         replaced.retain(|replaced| replaced.version > self.began);
         replaced
     }
@@ -138,24 +158,24 @@ fn digest_entries(
     all.into_iter().map(entry)
 }
 
-/// An effect by its place: key hash, version, layer and index.
+/// The position of an effect: key hash, version, layer and index.
 type Place = (Digest, u64, u32, u32);
 
-/// Leaves that a scan passes for each one that is wanted before point reads are cheaper.
+/// The number of leaves that a scan may pass for each wanted one; with more, point reads are cheaper.
 const PASSED_LEAVES_MAX: usize = 8;
-/// Bytes of keys and values that a scan reads ahead.
+/// The bytes of keys and values that a scan reads ahead.
 const SCAN_BYTES_MAX: usize = 8 << 20;
-/// Ranges that are read point by point after a scan that passed too many leaves.
+/// The number of ranges that are read point by point after a scan that passed too many leaves.
 const SPARSE_RANGES: u32 = 32;
 
 /// The leaves before the effects of a range, in the order of key hashes: scanned where they are dense.
 struct OldLeaves<'a> {
     leaves: &'a dyn LeafSnapshot,
-    /// Contents of entries that a scan has read.
+    /// The contents of entries that a scan has read.
     found: Peekable<IntoIter<(Digest, Vec<u8>)>>,
-    /// Key hashes below this one were scanned; `None` for all of the range.
+    /// The end of the scanned key hashes; `None` if the whole range was scanned.
     scanned_before: Option<Digest>,
-    /// Ranges that are not scanned.
+    /// The number of ranges that are not scanned.
     skipped: u32,
 }
 
@@ -197,7 +217,7 @@ impl OldLeaves<'_> {
         Ok(())
     }
 
-    /// Returns the content of the entry about a key hash of the range. Key hashes are asked for in order.
+    /// Returns the content of the entry about a key hash of the range. Key hashes must be requested in order.
     fn content(&mut self, key_hash: &Digest) -> Result<Vec<u8>, LeafStoreError> {
         let mut content = Vec::new();
         if self.scanned_before.is_some_and(|end| *key_hash >= end) {
@@ -214,17 +234,17 @@ impl OldLeaves<'_> {
     }
 }
 
-/// The entries about key hashes: what was there before each effect of the versions from `next` on.
+/// The entries about key hashes: the state before each effect of the versions from `next` on.
 struct ReplacedValues<'a> {
     layers: &'a [Arc<Layer>],
     old: OldLeaves<'a>,
     next: u64,
-    /// How far each layer is read.
+    /// The number of effects read from each layer.
     read: Vec<usize>,
     range: u64,
     ranges: u64,
     places: Peekable<IntoIter<Place>>,
-    /// The effect before the next one, if it is of the same key hash.
+    /// The effect before the next one, if it has the same key hash.
     before: Option<Place>,
 }
 
@@ -284,7 +304,7 @@ impl<'a> ReplacedValues<'a> {
         self.layers[layer as usize].effect(index as usize)
     }
 
-    /// Returns the entry about what an effect replaced.
+    /// Returns the entry about the state that an effect replaced.
     fn entry(&mut self, place: Place, before: Option<Place>) -> Result<PastEntry, LeafStoreError> {
         let (key_hash, version, ..) = place;
         let content = match before {

@@ -1,4 +1,4 @@
-//! Keys and values that a version of the past saw.
+//! Keys and values that a past version saw.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{ControlFlow, RangeInclusive};
@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use trunkline_core::hash::{Digest, hash};
+use trunkline_core::store::effect::Effect;
 use trunkline_core::store::past::{PastKey, decode_leaf, value_key};
 use trunkline_core::tree::Leaf;
 
@@ -13,18 +14,19 @@ use super::{Past, PastError};
 use crate::state::layer::Layer;
 use crate::state::values::{FetchError, StoreView, Values};
 
-/// Bytes of keys and values that one step of a walk reads from each place.
+/// The bytes of keys and values that one step of a walk reads from each source.
 const STEP_BYTES_MAX: usize = 256 << 10;
-/// Entries without a value count as this many bytes of a step.
+/// The bytes of a step that an entry without a value counts as.
 const ENTRY_BYTES: usize = 64;
 
 /// A key hash, and the key and the value there.
 pub type PastPair = (Digest, (Bytes, Bytes));
 
-/// Some keys and values in order, and where the next ones begin.
+/// Some keys and values in order, and the key hash at which the next ones begin.
 pub type PastStep = (Vec<PastPair>, Option<Digest>);
 
-type Found = Option<(Bytes, Bytes)>;
+/// The key and the value at a key hash, if there is one.
+pub(super) type Found = Option<(Bytes, Bytes)>;
 
 impl Past {
     /// Returns the key and the value at a key hash as a version saw them.
@@ -45,7 +47,7 @@ impl Past {
     }
 
     fn look(&self, values: &Values, version: u64, key_hash: &Digest) -> Result<Found, PastError> {
-        // The view first: whatever is stored later says what was there before.
+        // The view comes first: whatever is stored later has the state before.
         let (view, layers) = values.layers_up_to(version);
         for layer in layers.iter().rev() {
             if let Some(effect) = layer.find(key_hash) {
@@ -65,7 +67,7 @@ impl Past {
         Ok(found.map(|leaf| (leaf.key, leaf.value)))
     }
 
-    /// Returns what the first stored entry after a version says about a key hash, if there is one.
+    /// Returns the content of the first stored entry about a key hash after a version, if there is one.
     fn first_after(&self, version: u64, key_hash: &Digest) -> Result<Option<Found>, PastError> {
         let Some(after) = version.checked_add(1) else {
             return Ok(None);
@@ -86,7 +88,8 @@ impl Past {
             .transpose()
     }
 
-    /// Returns the first keys and values in a range of key hashes as a version saw them, and where the next ones begin.
+    /// Returns the first keys and values in a range of key hashes as a version saw them, and the key hash at which the
+    /// next ones begin.
     ///
     /// # Errors
     ///
@@ -99,12 +102,7 @@ impl Past {
     ) -> Result<PastStep, PastError> {
         self.check(version)?;
         let (view, layers) = values.layers_up_to(version);
-        let mut step = Step {
-            version,
-            range,
-            next: None,
-            found: BTreeMap::new(),
-        };
+        let mut step = Step::new(version, range);
         step.read_stored(self)?;
         step.read_leaves(&view)?;
         step.read_layers(&layers);
@@ -138,27 +136,36 @@ impl Past {
     }
 }
 
-/// One step of a walk. Each place is read up to a number of bytes, and the step ends where the first of them ended.
-struct Step {
+/// One step of a walk. Each source is read up to a number of bytes, and the step ends where the first of them ended.
+pub(super) struct Step {
     version: u64,
-    range: RangeInclusive<Digest>,
-    /// The first key hash that is not read.
+    pub(super) range: RangeInclusive<Digest>,
+    /// The first key hash that was not read.
     next: Option<Digest>,
-    /// What the version saw, by key hash: `None` is nothing.
-    found: BTreeMap<Digest, Found>,
+    /// The state that the version saw, by key hash: `None` stands for an absent key.
+    pub(super) found: BTreeMap<Digest, Found>,
 }
 
 impl Step {
+    pub(super) fn new(version: u64, range: RangeInclusive<Digest>) -> Self {
+        Self {
+            version,
+            range,
+            next: None,
+            found: BTreeMap::new(),
+        }
+    }
+
     fn end_before(&mut self, key_hash: Digest) {
         self.next = Some(self.next.map_or(key_hash, |next| next.min(key_hash)));
     }
 
-    fn is_beyond(&self, key_hash: &Digest) -> bool {
+    pub(super) fn is_beyond(&self, key_hash: &Digest) -> bool {
         self.next.is_some_and(|next| *key_hash >= next)
     }
 
     /// Reads the first entry after the version of each key hash. Older segments have the earlier entries.
-    fn read_stored(&mut self, past: &Past) -> Result<(), PastError> {
+    pub(super) fn read_stored(&mut self, past: &Past) -> Result<(), PastError> {
         let Some(after) = self.version.checked_add(1) else {
             return Ok(());
         };
@@ -224,11 +231,33 @@ impl Step {
         Ok(())
     }
 
-    /// Reads what versions after the leaf store and up to this one changed, the newest first.
+    /// Reads the changes of versions after the leaf store and up to this one, the newest first.
     fn read_layers(&mut self, layers: &[Arc<Layer>]) {
-        let (mut seen, mut bytes) = (BTreeSet::new(), 0);
-        let start = *self.range.start();
-        for layer in layers.iter().rev() {
+        let mut seen = BTreeSet::new();
+        let read = self.each_effect(layers.iter().rev(), |step, effect| {
+            if !seen.insert(effect.key_hash) {
+                return Ok(0);
+            }
+            let pair = |value: &[u8]| {
+                (
+                    Bytes::copy_from_slice(effect.key),
+                    Bytes::copy_from_slice(value),
+                )
+            };
+            step.found.insert(effect.key_hash, effect.change.map(pair));
+            Ok(effect.key.len() + effect.change.map_or(0, <[u8]>::len))
+        });
+        debug_assert!(read.is_ok(), "reading memory does not fail");
+    }
+
+    /// Passes the effects of layers in the range to `read`, which returns how many bytes it has taken.
+    pub(super) fn each_effect<'a>(
+        &mut self,
+        layers: impl Iterator<Item = &'a Arc<Layer>>,
+        mut read: impl FnMut(&mut Self, Effect<'a>) -> Result<usize, PastError>,
+    ) -> Result<(), PastError> {
+        let (start, mut bytes) = (*self.range.start(), 0);
+        for layer in layers {
             for effect in layer.effects_from(&start) {
                 let key_hash = effect.key_hash;
                 if key_hash > *self.range.end() || self.is_beyond(&key_hash) {
@@ -240,26 +269,25 @@ impl Step {
                     bytes = 0;
                     break;
                 }
-                if seen.insert(key_hash) {
-                    let pair = |value: &[u8]| {
-                        (
-                            Bytes::copy_from_slice(effect.key),
-                            Bytes::copy_from_slice(value),
-                        )
-                    };
-                    bytes += ENTRY_BYTES + effect.key.len() + effect.change.map_or(0, <[u8]>::len);
-                    self.found.insert(key_hash, effect.change.map(pair));
-                }
+                bytes += ENTRY_BYTES + read(self, effect)?;
             }
         }
+        Ok(())
     }
 
     fn finish(self) -> PastStep {
+        let (found, next) = self.split();
+        let present = found.into_iter();
+        let present = present.filter_map(|(key_hash, pair)| Some((key_hash, pair?)));
+        (present.collect(), next)
+    }
+
+    /// Returns what was found before the first key hash that is not read, and that one.
+    pub(super) fn split(self) -> (Vec<(Digest, Found)>, Option<Digest>) {
         let next = self.next;
         let found = self.found.into_iter();
         let read = found.take_while(|(key_hash, _)| next.is_none_or(|next| *key_hash < next));
-        let present = read.filter_map(|(key_hash, pair)| Some((key_hash, pair?)));
-        (present.collect(), next)
+        (read.collect(), next)
     }
 }
 
@@ -270,7 +298,7 @@ fn damaged(version: u64) -> PastError {
     }
 }
 
-fn closed(error: FetchError) -> PastError {
+pub(super) fn closed(error: FetchError) -> PastError {
     match error {
         FetchError::Store(error) => error.into(),
         _ => PastError::Closed,

@@ -15,10 +15,10 @@ pub use version::{Submissions, Version, provisional_before, slot_changes};
 use crate::config::VersionsConfig;
 use crate::state::values::{StoreView, Values};
 
-/// Most earlier versions that are searched for an opening to update.
+/// The maximum number of earlier versions that are searched for an opening to update.
 const SEARCHED_VERSIONS_MAX: usize = 16;
 
-/// Tells what no reader needs any more.
+/// The data that no reader needs any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expired {
     /// The oldest version that can still be read.
@@ -39,11 +39,11 @@ pub struct Versions {
 
 #[derive(Debug)]
 struct DurableVersions {
-    /// Oldest first, without gaps, never empty.
+    /// The versions, the oldest first, without gaps, never empty.
     versions: VecDeque<Arc<Version>>,
-    /// Number of snapshots that hold a version.
+    /// The number of snapshots that hold each version.
     pins: BTreeMap<u64, usize>,
-    /// The version whose pages a checkpoint reads: it stays, whatever the limits are.
+    /// The version whose pages a checkpoint reads: it stays, independent of the limits.
     held: Option<u64>,
     limits: VersionsConfig,
 }
@@ -62,11 +62,11 @@ impl DurableVersions {
         *self.pins.entry(version.number()).or_default() += 1;
     }
 
-    /// Returns the oldest version to keep: everything that is retained or pinned, as far as the limits allow.
+    /// Returns the oldest version to keep: everything that is retained or pinned, if the limits allow it.
     fn oldest_to_keep(&self, oldest_now: u64) -> u64 {
         let (limits, newest) = (&self.limits, self.newest().number());
         let retained = (newest + 1).saturating_sub(limits.retain_versions);
-        // Pins of versions that expired hold nothing any more.
+        // Pins of expired versions no longer hold anything.
         let pinned = self.pins.range(oldest_now..).next();
         let wanted = pinned.map_or(retained, |(pinned, _)| retained.min(*pinned));
         let allowed = newest.saturating_sub(limits.snapshot_versions_behind_max);
@@ -133,7 +133,7 @@ impl Versions {
         version.read_from(values.store());
         durable.versions.push_back(version);
         let oldest = durable.oldest_to_keep(self.oldest());
-        // Before anything is dropped: a reader that checks after its read learns that its version expired.
+        // Before anything is dropped: a reader that checks after its read notices that its version expired.
         self.oldest.store(oldest, Ordering::SeqCst);
         let expired = durable
             .versions
@@ -196,8 +196,8 @@ impl Versions {
         self.durable.read().newest().clone()
     }
 
-    /// Keeps the newest durable version readable until [`Self::release`], whatever the limits are, and returns it. One
-    /// version is held at a time.
+    /// Keeps the newest durable version readable until [`Self::release`], independent of the limits, and returns it.
+    /// One version is held at a time.
     pub fn hold_newest(&self) -> Arc<Version> {
         let mut durable = self.durable.write();
         let version = durable.newest().clone();

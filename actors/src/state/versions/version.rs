@@ -1,4 +1,4 @@
-//! One version: its record, its digests, and what is computed for it later.
+//! One version: its record, its digests, and results computed later.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -24,19 +24,19 @@ pub struct Version {
     pub record: CommitRecord,
     /// The commit id of the record.
     pub commit_id: Digest,
-    /// State digest, slot digests and number of keys.
+    /// The state digest, the slot digests and the number of keys.
     pub roots: Roots,
-    /// Peaks over the commit ids of all versions up to this one.
+    /// The peaks over the commit ids of all versions up to this one.
     pub history: MountainRange,
     /// The KZG root, once it is computed.
     pub kzg_root: OnceLock<[u8; 48]>,
-    /// Openings of its slots.
+    /// The openings of its slots.
     pub openings: Openings,
-    /// Sources of evidence about its submissions; `None` if the version was read from a checkpoint.
+    /// The sources of evidence about its submissions; `None` if the version was read from a checkpoint.
     pub submissions: Option<Submissions>,
-    /// When it became durable, milliseconds since 1970; 0 if that is not known.
+    /// The time at which it became durable, milliseconds since 1970; 0 if it is not known.
     durable_ms: AtomicU64,
-    /// Approximate memory that is held for as long as the version before this one stays readable, bytes.
+    /// The approximate memory that is held for as long as the version before this one stays readable, bytes.
     pub(super) replaced_bytes: usize,
     /// The view of the leaf store that it reads from, once it is durable.
     store: RwLock<Option<Arc<StoreView>>>,
@@ -82,17 +82,17 @@ impl Version {
             + self.openings.memory_bytes()
     }
 
-    /// Notes when the version became durable, milliseconds since 1970.
+    /// Records the time at which the version became durable, milliseconds since 1970.
     pub fn became_durable(&self, at_ms: u64) {
         self.durable_ms.store(at_ms, Ordering::Relaxed);
     }
 
-    /// Returns when the version became durable, milliseconds since 1970; 0 if that is not known.
+    /// Returns the time at which the version became durable, milliseconds since 1970; 0 if it is not known.
     pub fn durable_ms(&self) -> u64 {
         self.durable_ms.load(Ordering::Relaxed)
     }
 
-    /// Returns what is kept of the version when its state is not in memory any more.
+    /// Returns the data that is kept of the version when its state is no longer in memory.
     pub fn to_past(&self) -> PastVersion {
         let submissions = self.submissions.as_ref().map(|kept| PastSubmissions {
             provisional_before: kept.provisional_before,
@@ -107,7 +107,7 @@ impl Version {
         }
     }
 
-    /// Returns the root, with the KZG root if that is computed.
+    /// Returns the root, with the KZG root if it was computed.
     pub fn root(&self) -> Root {
         Root {
             commit_id: self.commit_id,
@@ -126,7 +126,7 @@ impl Version {
     }
 }
 
-/// Sources of evidence about a version's submissions, in addition to its record.
+/// The sources of evidence about a version's submissions, in addition to its record.
 #[derive(Clone, Debug)]
 pub struct Submissions {
     /// The provisional root before the first submission.

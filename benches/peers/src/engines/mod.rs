@@ -1,4 +1,4 @@
-//! The engines behind one trait. A file for each: its settings, and the calls that its authors show.
+//! The engines behind one trait. Each file has the settings and calls that the engine's authors recommend.
 
 use std::path::Path;
 
@@ -22,17 +22,17 @@ mod jmt;
 mod nomt;
 mod trunkline;
 
-/// What is measured: an engine in one of its forms.
+/// An engine in one of its forms.
 #[derive(
     Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, ValueEnum,
 )]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum EngineKind {
-    /// trunkline as it comes, several submissions in flight.
+    /// trunkline with its defaults, several submissions in flight.
     Trunkline,
     /// trunkline with `kzg.mode = "coalesce"`.
     TrunklineCoalesce,
-    /// trunkline as it comes, one submission in flight.
+    /// trunkline with its defaults, one submission in flight.
     TrunklineOne,
     /// trunkline with `kzg.mode = "coalesce"`, one submission in flight.
     TrunklineCoalesceOne,
@@ -52,20 +52,20 @@ pub(crate) enum EngineKind {
     CommonwareCurrentOrdered,
     /// NOMT.
     Nomt,
-    /// Firewood, with a sync after each batch that it does not make by itself.
+    /// Firewood, with an additional sync after each batch.
     Firewood,
     /// jmt, a Jellyfish Merkle tree, on fjall.
     Jmt,
 }
 
 impl EngineKind {
-    /// Its name on the command line and in tables.
+    /// Returns its name on the command line and in tables.
     pub(crate) fn name(self) -> String {
         self.to_possible_value()
             .map_or_else(String::new, |value| value.get_name().to_owned())
     }
 
-    /// Submissions that are on their way at once if `--in-flight` asks for this many.
+    /// Returns the number of submissions in flight if `--in-flight` asks for this many.
     pub(crate) fn in_flight(self, wanted: usize) -> usize {
         match self {
             Self::Trunkline | Self::TrunklineCoalesce => wanted,
@@ -73,11 +73,11 @@ impl EngineKind {
         }
     }
 
-    /// Submissions that the engine can have on their way at once.
+    /// Returns the maximum number of submissions that the engine can have in flight.
     pub(crate) fn in_flight_max(self) -> usize {
         match self {
             Self::Trunkline | Self::TrunklineCoalesce => usize::MAX,
-            // One is applied while the one before is synced: a sync starts when the last one has ended.
+            // One is applied while the previous one is synced: a sync starts when the last one has ended.
             Self::CommonwareFixed
             | Self::CommonwareVariable
             | Self::CommonwareOrdered
@@ -88,10 +88,10 @@ impl EngineKind {
     }
 }
 
-/// Waits until a batch is durable.
+/// A function that waits until a batch is durable.
 pub(crate) type Pending = Box<dyn FnOnce() -> Result<(), BenchError> + Send>;
 
-/// For engines whose batches are durable when the call returns.
+/// Returns a finished wait, for engines whose batches are durable when the call returns.
 #[cfg_attr(
     not(feature = "fjall"),
     allow(dead_code, reason = "peers' features are off")
@@ -102,33 +102,33 @@ pub(crate) fn durable_already() -> Pending {
 
 /// An engine in an empty directory.
 pub(crate) trait Peer {
-    /// Puts a batch, all or nothing. What it gives back waits until the batch is durable.
+    /// Puts a batch atomically. The returned function waits until the batch is durable.
     fn submit(&mut self, batch: &[Write]) -> Result<Pending, BenchError>;
 
-    /// The engine itself, if many tasks may put keys at once and one sync covers all that wait.
+    /// Returns the engine itself, if many tasks may put keys at once and one sync covers all that wait.
     fn shared(&self) -> Option<Engine> {
         None
     }
 
-    /// The newest value of a key.
+    /// Returns the newest value of a key.
     fn get(&mut self, key: &Key) -> Result<Option<Value>, BenchError>;
 
-    /// The kinds of proofs of a present key that it makes.
+    /// Returns the kinds of proofs of a present key that it makes.
     fn proof_kinds(&self) -> &'static [&'static str] {
         &[]
     }
 
-    /// Whether its proofs show that a key is absent as well.
+    /// Returns whether its proofs also show that a key is absent.
     fn proves_absence(&self) -> bool {
         false
     }
 
-    /// Called once before keys are proven, untimed: nothing is written any more.
+    /// Prepares proofs, untimed: after this call nothing is written any more.
     fn prepare_proofs(&mut self, _keys: &[Key]) -> Result<(), BenchError> {
         Ok(())
     }
 
-    /// A proof of one key, the value included.
+    /// Returns a proof of one key, including the value.
     fn prove(&mut self, kind: &'static str, key: &Key) -> Result<Box<dyn Proof>, BenchError>;
 
     /// Its own count of its memory, by owner, if it has one.
@@ -136,17 +136,17 @@ pub(crate) trait Peer {
         Vec::new()
     }
 
-    /// Ends it in the orderly way, up to what its authors have one call or its drop do.
+    /// Closes the engine in the orderly way that its authors intend, by one call or its drop.
     fn close(self: Box<Self>) -> Result<(), BenchError>;
 }
 
-/// A proof and the root that it is checked against.
+/// A proof with the root that it is checked against.
 pub(crate) trait Proof {
-    /// Its size as sent: with the value, without the key and the root.
+    /// Returns its size as sent: with the value, without the key and the root.
     fn encoded_bytes(&self) -> usize;
 
-    /// Whether it shows that the key has this value. For another value than its own, the proof is
-    /// checked as if that value had come with it.
+    /// Returns whether it proves that the key has this value. For another value than its own, the proof is checked as
+    /// if that value had come with it.
     fn shows(&self, key: &Key, value: Option<&Value>) -> bool;
 }
 

@@ -21,7 +21,7 @@ const CACHE_MIB: usize = 512;
 
 pub(super) struct NomtPeer {
     nomt: Nomt<Blake3Hasher>,
-    /// Open between commits, for reads and proofs: it keeps commits out.
+    /// The session that is open between commits, for reads and proofs: it blocks commits.
     session: Option<Session<Blake3Hasher>>,
 }
 
@@ -131,7 +131,7 @@ impl PathFromRoot {
 }
 
 impl Proof for PathFromRoot {
-    /// Siblings, the leaf's value hash and the value; of another key's leaf the key as well.
+    /// Counts the siblings, the leaf's value hash and the value; of another key's leaf the key as well.
     fn encoded_bytes(&self) -> usize {
         let leaf = match &self.path.terminal {
             PathProofTerminal::Leaf(_) => size_of::<LeafData>(),

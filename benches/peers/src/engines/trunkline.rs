@@ -17,7 +17,7 @@ const KZG_TOP: &str = "KZG top";
 
 pub(super) struct Trunkline {
     engine: Engine,
-    /// While keys are proven.
+    /// The snapshot, while keys are proven.
     snapshot: Option<(Snapshot, Root)>,
 }
 

@@ -1,5 +1,5 @@
-//! The log that is being written: frames into a buffer, the buffer to the active segment, segments rolled and
-//! trimmed. After any error it is poisoned. Not here: how it is opened (`open`), and a segment's file (`segment`).
+//! The log that is being written: frames into a buffer, the buffer to the active segment, segments rolled and trimmed.
+//! After any error it is poisoned. Not here: opening it (`open`), and a segment's file (`segment`).
 
 use std::convert::Infallible;
 use std::io;
@@ -18,12 +18,12 @@ use crate::hash::Digest;
 use crate::params::METADATA_BYTES_MAX;
 use crate::store::disk::{Disk, temporary_name};
 
-/// Buffered frames are handed to the system when they reach this many bytes.
+/// The number of bytes at which buffered frames are handed to the system.
 const WRITE_BUFFER_BYTES: usize = 1 << 20;
-/// Dead segments that are kept to be written over.
+/// The maximum number of dead segments that are kept for reuse.
 const SPARES_MAX: usize = 2;
 
-/// How a log is written.
+/// The options of writing a log.
 ///
 /// ```
 /// use trunkline_core::store::log::LogOptions;
@@ -32,8 +32,7 @@ const SPARES_MAX: usize = 2;
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct LogOptions {
-    /// A segment that would grow beyond this many bytes is followed by a new one. A segment holds
-    /// one version at least, however large.
+    /// The bytes beyond which a segment is followed by a new one. A segment contains at least one version, of any size.
     pub segment_bytes_max: u64,
     /// Bytes that clients cannot predict: fresh random ones at every open. Segments are salted with
     /// them, so that no client can put a forged frame into a value.
@@ -43,7 +42,7 @@ pub struct LogOptions {
     pub open_epoch_min: u64,
 }
 
-/// What trimming leaves although a checkpoint covers it, for those who follow the log.
+/// The segments that trimming keeps for followers of the log although a checkpoint covers them.
 ///
 /// ```
 /// use trunkline_core::store::log::Held;
@@ -53,7 +52,7 @@ pub struct LogOptions {
 pub struct Held {
     /// Segments that have a later version than this one are kept.
     pub after: u64,
-    /// Most bytes of the files that are kept. The oldest are trimmed first.
+    /// The maximum bytes of the kept files. The oldest are trimmed first.
     pub bytes_max: u64,
 }
 
@@ -116,16 +115,16 @@ pub struct CommitLog {
     pub(super) open_epoch: u64,
     /// Segments in order; the last one is `active`.
     pub(super) segments: Vec<SegmentName>,
-    /// Files of dead segments, under names that mean nothing.
+    /// The files of dead segments, under names without a meaning.
     pub(super) spares: Vec<PathBuf>,
-    /// Whether a segment has lost its name since the directory was synced.
+    /// True if a segment has lost its name since the directory was synced.
     pub(super) has_unsynced_removal: bool,
     pub(super) active: SegmentWriter,
     /// Frames that the system does not have yet.
     pub(super) buffer: Vec<u8>,
     pub(super) last: LogPosition,
     pub(super) synced_version: u64,
-    /// Of all frames since the position that it was opened from.
+    /// The bytes of all frames since the position from which the log was opened.
     pub(super) bytes: u64,
     pub(super) poisoned: bool,
 }
@@ -175,7 +174,7 @@ impl CommitLog {
         })
     }
 
-    /// Syncs the log and marks it as closed, so that the next open knows that nothing is torn.
+    /// Syncs the log and marks it as closed, so that the next opening knows that nothing is torn.
     pub fn close(mut self) -> Result<(), LogWriteError> {
         self.guarded(|log| {
             for spare in std::mem::take(&mut log.spares) {
@@ -225,8 +224,8 @@ impl CommitLog {
         self.synced_version
     }
 
-    /// Returns the bytes of all commits after the position that the log was opened from, including those found then.
-    /// Trimming does not reduce the count: the difference between two calls is what was appended in between.
+    /// Returns the bytes of all commits after the position from which the log was opened, including those found then.
+    /// Trimming does not reduce the count: the difference between two calls is the number of bytes appended in between.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -236,7 +235,7 @@ impl CommitLog {
         self.buffer.capacity()
     }
 
-    /// Returns how often the log has been opened.
+    /// Returns the number of times that the log has been opened.
     pub fn open_epoch(&self) -> u64 {
         self.open_epoch
     }
@@ -354,8 +353,8 @@ impl CommitLog {
     fn try_trim(&mut self, version: u64, held: Held) -> Result<u64, LogWriteError> {
         let (count, held_bytes) = self.trimmed(version, held)?;
         for segment in self.segments.drain(..count) {
-            // After a crash no segment may be back without those behind it: a follower would read what they supersede, or
-            // find a hole.
+            // After a crash no segment may reappear without those after it: a follower would read superseded entries,
+            // or find a hole.
             if std::mem::replace(&mut self.has_unsynced_removal, true) {
                 let synced = self.disk.sync_directory(&self.directory);
                 synced.map_err(|source| LogWriteError::Io { segment, source })?;
@@ -375,7 +374,7 @@ impl CommitLog {
         Ok(held_bytes)
     }
 
-    /// Returns how many segments are to be trimmed, and the bytes of those that are held.
+    /// Returns the number of segments to trim, and the bytes of the held ones.
     fn trimmed(&self, version: u64, held: Held) -> Result<(usize, u64), LogWriteError> {
         let ranges = recover::ranges(&self.segments);
         let older = &ranges[..ranges.len().saturating_sub(1)];
@@ -400,7 +399,7 @@ impl CommitLog {
         Ok((count, held_bytes))
     }
 
-    /// Checks that what was written has its name.
+    /// Checks that the written file has its name.
     fn check_name(&mut self) -> Result<(), LogWriteError> {
         let disk = self.disk.clone();
         self.on_active(|active, _| active.check_name(&*disk))

@@ -1,4 +1,4 @@
-//! The bytes of entries: what was there until a version.
+//! The bytes of entries, each about the state until a version.
 
 use bytes::Bytes;
 
@@ -10,9 +10,10 @@ use crate::store::leaves::LeafRef;
 
 /// The longest content of an entry about a key, bytes.
 pub const ENTRY_BYTES_MAX: usize = 1 + 3 + KEY_BYTES_MAX + VALUE_BYTES_MAX;
-/// The node of a slot's top. The other nodes of entries are 128 to 255, side by side seven levels below.
+/// The node of a slot's top. The other nodes of entries are 128 to 255, all seven levels below.
 pub const TOP_NODE: u8 = 1;
 
+const DELETED_KEY: u8 = 0;
 const VALUE: u8 = 1;
 const DIGEST: u8 = 2;
 const VERSION: u8 = 3;
@@ -29,7 +30,9 @@ const DEEP: u8 = 2;
 /// assert_eq!(PastKey::decode(&key[1..]), None);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PastKey {
+pub enum PastKey<'a> {
+    /// A key that a version of the segment deleted.
+    DeletedKey(&'a [u8]),
     /// The key and the value at a key hash until a version.
     Value {
         /// The key hash.
@@ -50,11 +53,16 @@ pub enum PastKey {
     Version(u64),
 }
 
-impl PastKey {
-    /// Reads a key; anything but the bytes that are written is `None`.
-    pub fn decode(bytes: &[u8]) -> Option<Self> {
+impl<'a> PastKey<'a> {
+    /// Reads a key; `None` for any other bytes than a written key.
+    pub fn decode(bytes: &'a [u8]) -> Option<Self> {
         let mut cursor = Cursor(bytes);
         let key = match cursor.u8()? {
+            DELETED_KEY => {
+                let key = cursor.take(cursor.0.len())?;
+                let is_key = (1..=KEY_BYTES_MAX).contains(&key.len());
+                return is_key.then_some(Self::DeletedKey(key));
+            }
             VALUE => Self::Value {
                 key_hash: cursor.array()?,
                 version: version(&mut cursor)?,
@@ -80,6 +88,20 @@ impl PastKey {
 
 fn version(cursor: &mut Cursor<'_>) -> Option<u64> {
     cursor.array().map(u64::from_be_bytes)
+}
+
+/// Returns the key of the entry of a key that was deleted. Entries of deleted keys lie in byte order, before all others.
+///
+/// ```
+/// use trunkline_core::store::past::{PastKey, deleted_key, value_key};
+/// assert_eq!(PastKey::decode(&deleted_key(b"name")), Some(PastKey::DeletedKey(b"name")));
+/// assert!(deleted_key(&[0xff; 40])[..] < value_key(&[0; 32], 0)[..]);
+/// ```
+pub fn deleted_key(key: &[u8]) -> Vec<u8> {
+    let mut entry = Vec::with_capacity(1 + key.len());
+    entry.push(DELETED_KEY);
+    entry.extend_from_slice(key);
+    entry
 }
 
 /// Returns the key of the entry about a key hash until a version.
@@ -124,7 +146,7 @@ pub fn version_key(version: u64) -> [u8; 9] {
     key
 }
 
-/// Appends the key and the value that were there, or that there were none.
+/// Appends the former key and value, or that there were none.
 ///
 /// ```
 /// use trunkline_core::store::{leaves::LeafRef, past::{decode_leaf, encode_leaf}};
@@ -144,7 +166,7 @@ pub fn encode_leaf(leaf: Option<LeafRef<'_>>, out: &mut Vec<u8>) {
     }
 }
 
-/// Reads what [`encode_leaf`] wrote; anything else is `None`.
+/// Reads the result of [`encode_leaf`]; anything else is `None`.
 pub fn decode_leaf(bytes: &[u8]) -> Option<Option<LeafRef<'_>>> {
     let mut cursor = Cursor(bytes);
     match cursor.u8()? {
@@ -171,12 +193,12 @@ pub fn decode_leaf(bytes: &[u8]) -> Option<Option<LeafRef<'_>>> {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PastDigest {
-    /// The digest; zeros if nothing was below the node.
+    /// The digest; zero if nothing was below the node.
     pub digest: Digest,
-    /// Whether exactly one leaf was below the node.
+    /// True if exactly one leaf was below the node.
     pub lone: bool,
-    /// At the top of a slot: whether the entries of its nodes 128 to 255 say what was below. If not, the slot was small,
-    /// and its leaves fold to the digest. False at other nodes.
+    /// True if the entries of a slot's nodes 128 to 255 have the digests below its top. Otherwise the slot was small,
+    /// and its leaves fold to the digest. Always false at other nodes.
     pub deep: bool,
 }
 
@@ -188,7 +210,7 @@ pub fn encode_digest(node: &PastDigest) -> [u8; 33] {
     bytes
 }
 
-/// Reads what [`encode_digest`] wrote; anything else is `None`.
+/// Reads the result of [`encode_digest`]; anything else is `None`.
 pub fn decode_digest(bytes: &[u8]) -> Option<PastDigest> {
     let mut cursor = Cursor(bytes);
     let flags = cursor.u8()?;
@@ -201,7 +223,7 @@ pub fn decode_digest(bytes: &[u8]) -> Option<PastDigest> {
     })
 }
 
-/// What is kept of a version besides its state.
+/// The data that is kept of a version in addition to its state.
 ///
 /// ```
 /// use trunkline_core::record::CommitRecord;
@@ -220,17 +242,17 @@ pub fn decode_digest(bytes: &[u8]) -> Option<PastDigest> {
 pub struct PastVersion {
     /// Its commit record.
     pub record: CommitRecord,
-    /// Its KZG root, if that was computed.
+    /// Its KZG root, if it was computed.
     pub kzg_root: Option<[u8; 48]>,
-    /// What evidence about its submissions needs, if it was known.
+    /// The data for evidence about its submissions, if it was known.
     pub submissions: Option<PastSubmissions>,
-    /// When it became durable, milliseconds since 1970; 0 if that is not known.
+    /// The time at which it became durable, milliseconds since 1970; 0 if it is not known.
     pub durable_ms: u64,
-    /// The first version that was stored.
+    /// The first stored version.
     pub began: u64,
 }
 
-/// What evidence about the submissions of a version needs besides the record.
+/// The data for evidence about the submissions of a version, in addition to the record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PastSubmissions {
     /// The provisional root before the first submission.
@@ -257,8 +279,8 @@ pub fn encode_version(version: &PastVersion) -> Vec<u8> {
     out
 }
 
-/// Reads what [`encode_version`] wrote; anything else is `None`. The outcomes share the allocation of `bytes`, and are not
-/// decoded.
+/// Reads the result of [`encode_version`]; anything else is `None`. The outcomes share the allocation of `bytes`, and
+/// are not decoded.
 pub fn decode_version(bytes: &Bytes) -> Option<PastVersion> {
     let mut cursor = Cursor(bytes);
     let (began, durable_ms) = (cursor.u64()?, cursor.u64()?);
@@ -289,6 +311,9 @@ mod tests {
     #[test]
     fn keys_order_by_kind_place_and_version() {
         let keys = [
+            deleted_key(b"a"),
+            deleted_key(b"ab"),
+            deleted_key(&[0xff; KEY_BYTES_MAX]),
             value_key(&[0; 32], 1).to_vec(),
             value_key(&[0; 32], 256).to_vec(),
             value_key(&[1; 32], 0).to_vec(),
@@ -300,6 +325,12 @@ mod tests {
         ];
         assert!(keys.is_sorted_by(|a, b| a < b));
         assert!(keys.iter().all(|key| PastKey::decode(key).is_some()));
+    }
+
+    #[test]
+    fn a_deleted_key_that_no_tree_can_hold_is_refused() {
+        assert_eq!(PastKey::decode(&deleted_key(b"")), None);
+        assert_eq!(PastKey::decode(&deleted_key(&[7; KEY_BYTES_MAX + 1])), None);
     }
 
     #[test]

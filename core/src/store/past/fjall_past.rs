@@ -9,16 +9,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use fjall::compaction::Leveled;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::{Database, Guard, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::{PastEntry, PastStore, PastVisitor, Segment, ascending};
 use crate::store::disk::{Disk, OsDisk};
 use crate::store::leaves::LeafStoreError;
 
-/// Begins the names of keyspaces that are segments; the number follows.
+/// The beginning of the names of keyspaces that are segments; the number follows.
 const SEGMENT_PREFIX: &str = "past-";
-/// Tables outside of the sorted levels before they are merged. Entries are read rarely and removed soon, so merging late
-/// writes less.
+/// The maximum number of tables outside of the sorted levels before they are merged. Entries are read rarely and
+/// removed soon, so merging late writes less.
 const LOOSE_TABLES_MAX: u8 = 16;
 
 /// The segments in a database.
@@ -59,6 +59,19 @@ fn name(segment: u64) -> String {
 
 fn backend(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> LeafStoreError {
     LeafStoreError::Backend(error.into())
+}
+
+fn visit_all(
+    entries: impl Iterator<Item = Guard>,
+    visit: &mut PastVisitor<'_>,
+) -> Result<(), LeafStoreError> {
+    for guard in entries {
+        let (key, content) = guard.into_inner().map_err(backend)?;
+        if visit(&key, &content).is_break() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 impl PastStore for FjallPast {
@@ -105,19 +118,22 @@ impl PastStore for FjallPast {
         range: RangeInclusive<Vec<u8>>,
         visit: &mut PastVisitor<'_>,
     ) -> Result<(), LeafStoreError> {
-        if range.is_empty() {
-            return Ok(());
+        match self.existing(segment)? {
+            Some(keyspace) if !range.is_empty() => visit_all(keyspace.range(range), visit),
+            _ => Ok(()),
         }
-        let Some(keyspace) = self.existing(segment)? else {
-            return Ok(());
-        };
-        for guard in keyspace.range(range) {
-            let (key, content) = guard.into_inner().map_err(backend)?;
-            if visit(&key, &content).is_break() {
-                break;
-            }
+    }
+
+    fn scan_back(
+        &self,
+        segment: u64,
+        range: RangeInclusive<Vec<u8>>,
+        visit: &mut PastVisitor<'_>,
+    ) -> Result<(), LeafStoreError> {
+        match self.existing(segment)? {
+            Some(keyspace) if !range.is_empty() => visit_all(keyspace.range(range).rev(), visit),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn last_key(&self, segment: u64) -> Result<Option<Vec<u8>>, LeafStoreError> {

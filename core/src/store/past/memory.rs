@@ -1,13 +1,13 @@
 //! The past in memory, for tests: it loses power on request.
 
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
+use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{PastEntry, PastStore, PastVisitor, Segment, ascending};
 use crate::store::leaves::LeafStoreError;
 
-/// A store in memory. An ingestion that no sync followed is kept or lost as a whole at a crash.
+/// A store in memory. An unsynced ingestion is kept or lost completely at a crash.
 ///
 /// ```
 /// use trunkline_core::store::past::{MemoryPast, PastStore, version_key};
@@ -33,7 +33,7 @@ struct State {
 }
 
 impl MemoryPast {
-    /// Loses power and starts again.
+    /// Simulates a power loss and starts again.
     pub fn crash(&self, seed: u64) {
         let state = &mut *self.lock();
         for (place, (segment, entries)) in state.unsynced.drain(..).enumerate() {
@@ -47,6 +47,26 @@ impl MemoryPast {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl State {
+    fn within(
+        &self,
+        segment: u64,
+        range: RangeInclusive<Vec<u8>>,
+    ) -> impl DoubleEndedIterator<Item = (&Vec<u8>, &Vec<u8>)> {
+        let entries = self.visible.get(&segment).filter(|_| !range.is_empty());
+        entries
+            .into_iter()
+            .flat_map(move |entries| entries.range(range.clone()))
+    }
+}
+
+fn visit_all<'a>(
+    mut entries: impl Iterator<Item = (&'a Vec<u8>, &'a Vec<u8>)>,
+    visit: &mut PastVisitor<'_>,
+) -> ControlFlow<()> {
+    entries.try_for_each(|(key, content)| visit(key, content))
 }
 
 impl PastStore for MemoryPast {
@@ -88,14 +108,18 @@ impl PastStore for MemoryPast {
         visit: &mut PastVisitor<'_>,
     ) -> Result<(), LeafStoreError> {
         let state = self.lock();
-        let Some(entries) = state.visible.get(&segment).filter(|_| !range.is_empty()) else {
-            return Ok(());
-        };
-        for (key, content) in entries.range(range) {
-            if visit(key, content).is_break() {
-                break;
-            }
-        }
+        let _ = visit_all(state.within(segment, range), visit);
+        Ok(())
+    }
+
+    fn scan_back(
+        &self,
+        segment: u64,
+        range: RangeInclusive<Vec<u8>>,
+        visit: &mut PastVisitor<'_>,
+    ) -> Result<(), LeafStoreError> {
+        let state = self.lock();
+        let _ = visit_all(state.within(segment, range).rev(), visit);
         Ok(())
     }
 

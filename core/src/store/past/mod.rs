@@ -16,8 +16,8 @@ use std::ops::{ControlFlow, RangeInclusive};
 
 pub use entry::{
     ENTRY_BYTES_MAX, PastDigest, PastKey, PastSubmissions, PastVersion, TOP_NODE, decode_digest,
-    decode_leaf, decode_version, digest_key, encode_digest, encode_leaf, encode_version, value_key,
-    version_key,
+    decode_leaf, decode_version, deleted_key, digest_key, encode_digest, encode_leaf,
+    encode_version, value_key, version_key,
 };
 #[cfg(feature = "fjall")]
 pub(super) use fjall_past::FjallPast;
@@ -34,21 +34,21 @@ use super::leaves::LeafStoreError;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
-    /// Its number: that of the first version in it.
+    /// The number of the segment: that of the first version in it.
     pub number: u64,
-    /// Bytes that it takes.
+    /// The bytes that it takes.
     pub bytes: u64,
 }
 
-/// The encoded key and the encoded content of an entry that is to be stored.
+/// The encoded key and the encoded content of an entry to store.
 pub type PastEntry = (Vec<u8>, Vec<u8>);
 
 /// The callback of a scan for each entry: key and content. `Break` ends the scan.
 pub type PastVisitor<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
 
-/// Stores entries of the past.
+/// A store of entries of the past.
 ///
-/// After a crash, an ingestion that [`PastStore::sync`] did not follow is there as a whole or not at all.
+/// After a crash, an ingestion that [`PastStore::sync`] did not follow is complete or missing.
 ///
 /// ```
 /// use std::ops::ControlFlow;
@@ -68,10 +68,10 @@ pub type PastVisitor<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
 /// # Ok::<(), trunkline_core::store::leaves::LeafStoreError>(())
 /// ```
 pub trait PastStore: Send + Sync + 'static {
-    /// Returns the segments, ascending.
+    /// Returns the segments in ascending order.
     fn segments(&self) -> Result<Vec<Segment>, LeafStoreError>;
-    /// Adds entries that ascend strictly by key to a segment, which is created if it is missing. An entry that is there
-    /// already is replaced. If an entry is an error, nothing is added.
+    /// Adds entries that ascend strictly by key to a segment, which is created if it is missing. An existing entry is
+    /// replaced. If an entry is an error, nothing is added.
     fn ingest(
         &self,
         segment: u64,
@@ -86,13 +86,20 @@ pub trait PastStore: Send + Sync + 'static {
         range: RangeInclusive<Vec<u8>>,
         visit: &mut PastVisitor<'_>,
     ) -> Result<(), LeafStoreError>;
+    /// Does what [`PastStore::scan`] does, descending.
+    fn scan_back(
+        &self,
+        segment: u64,
+        range: RangeInclusive<Vec<u8>>,
+        visit: &mut PastVisitor<'_>,
+    ) -> Result<(), LeafStoreError>;
     /// Returns the last key of a segment.
     fn last_key(&self, segment: u64) -> Result<Option<Vec<u8>>, LeafStoreError>;
-    /// Removes a segment. Scans that have begun may go on without an error.
+    /// Removes a segment. Scans that have begun may continue without an error.
     fn remove(&self, segment: u64) -> Result<(), LeafStoreError>;
 }
 
-/// Passes entries on until one does not ascend.
+/// Passes on entries until one does not ascend.
 fn ascending(
     entries: &mut dyn Iterator<Item = Result<PastEntry, LeafStoreError>>,
 ) -> impl Iterator<Item = Result<PastEntry, LeafStoreError>> {
