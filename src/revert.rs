@@ -208,7 +208,7 @@ impl Engine {
         }
         let to = match self.snapshot_at(version) {
             Err(not_yet @ SnapshotError::NotYet { .. }) => return Err(not_yet.into()),
-            // Of those that are not kept any more, only a repeat can name one.
+            // Of the versions that are no longer kept, only a repeat can name one.
             found => found,
         };
         let commit_id = match &to {
@@ -240,10 +240,10 @@ impl Engine {
     /// Computes the difference, while nothing else is in the pipeline, and submits it.
     fn finish_revert(&self, revert: &Revert, permit: Permit) -> Result<Receipt, RevertError> {
         let context = &self.running().context;
-        // What is in the pipeline of an engine that failed has given its permits back, too.
+        // The pipeline of a failed engine has returned its permits, too.
         context.health.check().map_err(SubmitError::from)?;
         let newest = self.snapshot();
-        // While the call waited, memory may have given up the version that it held, and the archive has it.
+        // While the call waited, memory may have given up the version, which the archive then has.
         let to = match revert.to.check_readable() {
             Ok(()) => revert.to.clone(),
             Err(_) => self.snapshot_at(revert.to.version())?,
@@ -319,7 +319,7 @@ impl Undone {
         Ok(undone)
     }
 
-    /// Adds what changed in a slot since a version of which the tree keeps what was replaced.
+    /// Adds the changes in a slot since a version whose replaced leaves the tree keeps.
     fn add_kept(
         &mut self,
         to: &Snapshot,
@@ -340,7 +340,7 @@ impl Undone {
         Ok(())
     }
 
-    /// Adds what changed in a slot since an archived version.
+    /// Adds the changes in a slot since an archived version.
     fn add_archived(
         &mut self,
         past: &PastView<'_>,
@@ -360,7 +360,7 @@ impl Undone {
         Ok(())
     }
 
-    /// Adds the write that gives a key the value again that it had, unless it has it.
+    /// Adds the write that restores the former value of a key, unless the key has it.
     fn take_back(
         &mut self,
         newest: &Snapshot,

@@ -168,11 +168,11 @@ impl Fork {
                 forked: Some(forked),
             },
         };
-        Ok(Prepared::Commit(PreparedCommit {
+        Ok(Prepared::Commit(Box::new(PreparedCommit {
             fork: self,
             batch,
             behind,
-        }))
+        })))
     }
 
     /// Returns the submission that makes the changes of the fork.
@@ -242,7 +242,7 @@ fn read<'a>((key, value): (Bytes, Bytes)) -> (Cow<'a, [u8]>, Option<Cow<'a, [u8]
 /// A commit that waits for admission, or the receipt for a repeat.
 enum Prepared {
     Repeat(Receipt),
-    Commit(PreparedCommit),
+    Commit(Box<PreparedCommit>),
 }
 
 struct PreparedCommit {

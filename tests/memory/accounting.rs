@@ -1,4 +1,4 @@
-//! The bytes of all owners together are what the allocator has given, within 15 %.
+//! The bytes of all owners together equal the allocator's, within 15 %.
 
 use trunkline::{Batch, Config, Engine, MetricsSnapshot};
 use trunkline_testkit::counting::held_by_all;
@@ -25,8 +25,8 @@ fn numbered(number: u64) -> [u8; 32] {
     bytes
 }
 
-/// Waits until what the engine counts and what is held are within 15 % of each other, and these bytes: work in progress,
-/// like a checkpoint, holds more for a moment. Returns what the engine said.
+/// Waits until the bytes that the engine counts and those of the allocator differ by at most 15 % and `uncounted` bytes:
+/// work in progress, like a checkpoint, holds more for a moment. Returns the engine's count.
 fn compare(engine: &Engine, held_before: usize, uncounted: u64) -> MetricsSnapshot {
     let measure = || {
         let metrics = engine.metrics();

@@ -1,4 +1,4 @@
-//! What the engine says of its memory, compared with what its allocator has given.
+//! The engine's count of its memory, compared with that of its allocator.
 //!
 //! A binary of its own: the allocator counts for the whole process, so one test runs at a time.
 

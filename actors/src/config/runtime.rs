@@ -11,7 +11,7 @@ use trunkline_core::kzg::TABLES_BYTES;
 
 use crate::config::{Config, ControlMode};
 
-/// The tree gets one part in so many of the budget, whatever the others take.
+/// The reciprocal of the share of the budget that the tree gets in any case.
 const TREE_PART_MIN: u64 = 8;
 
 /// A number that is set rarely and read for each batch.
@@ -132,7 +132,7 @@ impl RuntimeSettings {
         self.tree_bytes_max.load(Ordering::Relaxed)
     }
 
-    /// Gives the tree what the others, who take so many bytes, leave of the budget, and an eighth of it at least.
+    /// Gives the tree the rest of the budget after the bytes of the others, and at least an eighth of it.
     pub fn leave_to_tree(&self, others: u64) {
         let budget_bytes = self.config().memory.budget_bytes;
         let left = budget_bytes.saturating_sub(others);

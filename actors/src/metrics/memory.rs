@@ -3,7 +3,7 @@
 use super::{Kind, Metrics, MetricsSnapshot, TABLE};
 use crate::failure::Stage;
 
-/// Bytes of memory by owner, besides the tree's present, which the tree stage measures.
+/// Bytes of memory by owner, without the present tree, which the tree stage measures.
 ///
 /// ```
 /// use trunkline_actors::metrics::memory::MemoryUse;
@@ -14,7 +14,7 @@ use crate::failure::Stage;
 pub struct MemoryUse {
     /// Changed cells on their way from the tree to the hasher, and spare buffers for them.
     pub changes: u64,
-    /// What older versions keep: replaced leaves and digests, records, outcomes, openings.
+    /// The data kept for older versions: replaced leaves and digests, records, outcomes, openings.
     pub versions: u64,
     /// Batches of versions that are not in the store, or that are still read.
     pub layers: u64,
@@ -51,7 +51,7 @@ impl MemoryUse {
 }
 
 impl Metrics {
-    /// Records who takes how much memory.
+    /// Records the memory of each owner.
     pub fn memory(&self, memory: &MemoryUse) {
         self.changes_bytes.record(memory.changes);
         self.older_versions_bytes.record(memory.versions);
@@ -64,7 +64,7 @@ impl Metrics {
         self.bookkeeping_bytes.record(memory.bookkeeping);
     }
 
-    /// Returns about how many bytes the measurements themselves take, with the buffer of the log.
+    /// Returns approximately the bytes of the measurements themselves, including the buffer of the log.
     pub fn memory_bytes(&self) -> usize {
         let histogram_bytes = self.durable_us.memory_bytes();
         let histograms = TABLE.iter().filter(|metric| metric.kind == Kind::Histogram);
@@ -94,8 +94,8 @@ impl Metrics {
 }
 
 impl MetricsSnapshot {
-    /// Returns the bytes of memory of all owners: what the engine counts, and what files back. Resident memory is more by
-    /// what allocators keep and by what else the process does.
+    /// Returns the bytes of memory of all owners: those that the engine counts, and those backed by files. Resident
+    /// memory also includes free memory of the allocator and other memory of the process.
     ///
     /// ```
     /// let metrics = trunkline_actors::metrics::MetricsSnapshot {

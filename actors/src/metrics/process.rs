@@ -1,6 +1,6 @@
-//! What the system says of the memory of the process.
+//! The system's figures about the memory of the process.
 
-/// Returns the resident bytes of the process that files back; 0 where the system does not say.
+/// Returns the resident bytes of the process that are backed by files; 0 if the system does not report them.
 pub(super) fn file_backed_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status

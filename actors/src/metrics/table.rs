@@ -283,7 +283,7 @@ table! {
         idempotency_keys_reused: "trunkline_idempotency_keys_reused_total" => idempotency_key_reused();
         /// Submissions that the tree refused.
         refused: "trunkline_refused_total";
-        /// Submissions that took the state of an older version back.
+        /// Submissions that restored the state of an older version.
         reverts: "trunkline_reverts_total" => reverted();
         /// Forks that were committed.
         fork_commits: "trunkline_fork_commits_total" => fork_committed();
@@ -338,7 +338,7 @@ table! {
     }
 
     Gauge of Count in bool {
-        /// Whether the engine has failed: it has to be opened again. Shutting it down is no failure.
+        /// 1 if the engine has failed and must be opened again. Shutting it down is not a failure.
         failed: "trunkline_failed" by is_set => failed();
     }
 }

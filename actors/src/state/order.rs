@@ -178,7 +178,7 @@ struct Candidates {
 #[derive(Default)]
 struct AcceptedKeys {
     keys: Vec<Bytes>,
-    /// Whether there may be more behind the last one.
+    /// True if there may be more after the last one.
     has_more: bool,
 }
 
@@ -209,7 +209,7 @@ struct Filling<'a> {
 }
 
 impl Filling<'_> {
-    /// Returns whether another key may be looked at.
+    /// Returns whether another key may be looked up.
     fn has_room(&self) -> bool {
         let (entries, range) = (self.page.entries.len(), self.range);
         let is_full = entries >= range.entries_max || self.bytes >= range.bytes_max;

@@ -1,7 +1,7 @@
-//! What is written: keys, values and their order, the same for every engine, from counters alone.
+//! The writes: keys, values and their order, the same for every engine, derived from counters alone.
 //!
-//! A key is a function of its index, a value of the number of the write that brought it, so that what a
-//! key must hold can be told afterwards by counting again; nothing is kept for it while time is taken.
+//! A key is a function of its index, a value of the number of the write that brought it, so that what a key must hold
+//! can be told afterwards by counting again; nothing is kept for it while time is taken.
 
 use std::collections::HashMap;
 use std::ops::Range;

@@ -66,7 +66,7 @@ impl KnownStates {
     ///
     /// # Errors
     ///
-    /// Fails if the version has another state than the one that it says it took back.
+    /// Fails if the version has another state than the one that it claims to restore.
     pub fn check(&self, record: &CommitRecord, outcomes: &[u8]) -> Result<(), OtherStateError> {
         // A revert is alone in its version, so most versions cost only this comparison.
         if record.first_sequence != record.last_sequence {

@@ -66,5 +66,5 @@ fn a_filter_that_cannot_be_read_is_refused() {
     assert!(matches!(refused, Err(InitError::Filter(_))));
     assert_eq!("json".parse::<Format>().unwrap(), Format::Json);
     let unknown = "xml".parse::<Format>().unwrap_err();
-    assert!(unknown.to_string().contains("\"text\" and \"json\""));
+    assert!(unknown.to_string().contains("\"text\" or \"json\""));
 }

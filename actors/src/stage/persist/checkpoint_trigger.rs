@@ -11,18 +11,19 @@ use crate::context::StageContext;
 use crate::failure::EngineFailure;
 use crate::runtime::clock;
 
-/// A checkpoint is made when the engine is closed if a share of what starts one has gathered: replaying the log takes longer
-/// than opening without it.
+/// The reciprocal of the share of a checkpoint's bytes that makes closing the engine run one: replaying the log takes
+/// longer than opening without it.
 const SHARE_AT_CLOSE: u64 = 16;
 
-/// A tree above its bytes by one part in so many starts a checkpoint: what no checkpoint covers cannot be evicted.
+/// The reciprocal of the share by which a tree must exceed its bytes to start a checkpoint early: leaves that no
+/// checkpoint covers cannot be evicted.
 const SURPLUS_PART: u64 = 8;
-/// It does so from this part of the bytes on that start a checkpoint in any case.
+/// The reciprocal of the share of a checkpoint's bytes that must have gathered for an early one.
 const PRESSED_PART: u64 = 8;
-/// A checkpoint of less would not be worth its syncs.
+/// The minimum bytes of an early checkpoint: fewer would not be worth its syncs.
 const PRESSED_BYTES_MIN: u64 = 1 << 20;
 
-/// Returns whether the tree is clearly above what the budget leaves it.
+/// Returns whether the tree clearly exceeds the bytes that the budget leaves it.
 fn lacks_memory(context: &StageContext) -> bool {
     let bytes_max = context.settings.tree_bytes_max();
     bytes_max > 0 && context.metrics.tree_bytes_now() > bytes_max + bytes_max / SURPLUS_PART
@@ -82,7 +83,7 @@ impl CheckpointTrigger {
         Ok(())
     }
 
-    /// Returns the bytes of leaves that are not in the store, and those or the bytes of the log: whichever are more.
+    /// Returns the bytes of leaves that are not in the store, and the greater of these and the bytes of the log.
     fn gathered(
         &self,
         context: &StageContext,
@@ -102,7 +103,7 @@ impl CheckpointTrigger {
         unflushed_bytes: u64,
         shows_rate: bool,
     ) -> Result<u64, EngineFailure> {
-        // Everything that a checkpoint covers must be synced, whatever the receipts said.
+        // Everything that a checkpoint covers must be synced, independent of the receipts.
         log.sync()?;
         self.log_bytes_at_start = log.bytes()?;
         let covered = Covered {

@@ -1,4 +1,4 @@
-//! Key hashes that changed since a version of the past, with what the version saw.
+//! Key hashes that changed since a past version, with the state that the version saw.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -13,7 +13,8 @@ use super::{OpenedVersion, Past, PastError};
 use crate::state::layer::Layer;
 use crate::state::values::{StoreView, Values};
 
-/// Some key hashes in order, each with the key and the value there, or none, and where the next ones begin.
+/// Some key hashes in order, each with the key and the value there, or none, and the key hash at which the next ones
+/// begin.
 pub type PastChanges = (Vec<(Digest, Found)>, Option<Digest>);
 
 impl Past {
@@ -38,8 +39,8 @@ impl Past {
         Ok(slot.differences(reader, now))
     }
 
-    /// Returns the first key hashes of a range that versions after one have written, with what the version saw, and where
-    /// the next ones begin. Some of them may have the same value as then.
+    /// Returns the first key hashes of a range that versions after one have written, with the state that the version
+    /// saw, and the key hash at which the next ones begin. Some of them may have the same value as then.
     ///
     /// # Errors
     ///
@@ -51,7 +52,7 @@ impl Past {
         range: RangeInclusive<Digest>,
     ) -> Result<PastChanges, PastError> {
         self.check(version)?;
-        // The view first: whatever is stored later says what was there before.
+        // The view comes first: whatever is stored later has the state before.
         let (view, layers) = values.layers_up_to(u64::MAX);
         let older = layers.partition_point(|layer| layer.version <= version);
         let (older, later) = layers.split_at(older);
@@ -65,7 +66,7 @@ impl Past {
 }
 
 impl Step {
-    /// Adds what later layers wrote, and no entry has: the leaf store has what was there before.
+    /// Adds the writes of later layers that no entry has: the leaf store has the state before them.
     fn read_written(&mut self, later: &[Arc<Layer>], view: &StoreView) -> Result<(), PastError> {
         let leaves = view.leaves().map_err(closed)?;
         self.each_effect(later.iter(), |step, effect| {
@@ -83,7 +84,7 @@ impl Step {
         })
     }
 
-    /// Replaces what was found by what layers up to the version wrote, the newest first.
+    /// Replaces the found values by the writes of layers up to the version, the newest first.
     fn read_again(&mut self, older: &[Arc<Layer>]) {
         let (mut seen, start) = (BTreeSet::new(), *self.range.start());
         for layer in older.iter().rev() {

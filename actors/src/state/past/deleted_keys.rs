@@ -1,7 +1,7 @@
-//! Keys that versions deleted, in byte order: those of a version of the past that the index of keys has no more.
+//! Keys that versions deleted, in byte order: those of a past version that the index of keys no longer has.
 //!
-//! They are candidates, as all keys of a range are: each is looked up at the version. So one is stored once for a segment,
-//! and without the version.
+//! They are candidates, as all keys of a range are: each is looked up at the version. So each is stored once for a
+//! segment, and without the version.
 
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::{Past, PastError};
 use crate::state::layer::Layer;
 
 impl Past {
-    /// Returns the first keys of a scan that stored versions after one have deleted, `count` of each segment at most.
+    /// Returns the first keys of a scan that stored versions after one have deleted, at most `count` of each segment.
     ///
     /// # Errors
     ///

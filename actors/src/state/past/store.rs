@@ -27,14 +27,14 @@ use crate::state::layer::Layer;
 /// The number of effects that are sorted at once.
 const RANGE_EFFECTS: usize = 4096;
 
-/// What storing versions depends on besides the versions.
+/// The options of storing versions.
 #[derive(Clone, Copy, Debug)]
 pub struct StoreOptions {
-    /// How much is kept, which says how large segments become.
+    /// The bounds of the archive, which determine the size of segments.
     pub bounds: PastBounds,
     /// The time, milliseconds since 1970.
     pub now_ms: u64,
-    /// Whether there is an index of keys: then deleted keys are stored for ranges.
+    /// True if there is an index of keys: then deleted keys are stored for ranges.
     pub has_key_order: bool,
 }
 
@@ -61,7 +61,7 @@ impl Past {
         }
         let mut versions = Vec::with_capacity((up_to - next + 1) as usize);
         for number in next..=up_to {
-            // A version leaves the one place only after it was added to the other.
+            // A version leaves one place only after it was added to the other.
             let found = in_memory(number).or_else(|| self.recent.read().get(number));
             let mut version = found.ok_or_else(|| missing(number))?;
             version.began = self.began;

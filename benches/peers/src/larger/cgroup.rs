@@ -7,10 +7,10 @@ use std::process;
 
 use crate::error::BenchError;
 
-/// Where version 2 is mounted, or the controllers of version 1 are.
+/// The mount point of version 2, or of the controllers of version 1.
 const ROOT: &str = "/sys/fs/cgroup";
 
-/// Names of files, which the two versions call differently.
+/// The names of files, which differ between the two versions.
 struct Names {
     limit: &'static str,
     peak: &'static str,
@@ -25,21 +25,21 @@ const V2: Names = Names {
     peak: "memory.peak",
 };
 
-/// A group of its own. It is removed when this is dropped, if no process is in it.
+/// A group of its own. It is removed when this is dropped, if it contains no process.
 pub(crate) struct MemoryGroup {
     directory: PathBuf,
     names: Names,
 }
 
 impl MemoryGroup {
-    /// Creates a group whose processes get at most so many bytes.
+    /// Creates a group whose processes get at most this many bytes.
     pub(crate) fn create(bytes_max: u64) -> Result<Self, BenchError> {
         let v1 = Path::new(ROOT).join("memory");
         let (parent, names) = match v1.is_dir() {
             true => (v1, V1),
             false => {
                 let root = PathBuf::from(ROOT);
-                // Fails where it is set already, too: the limit below tells whether it holds.
+                // Also fails if it is already set: the limit below shows whether it is in force.
                 let _ = fs::write(root.join("cgroup.subtree_control"), "+memory");
                 (root, V2)
             }
@@ -59,12 +59,12 @@ impl MemoryGroup {
         }
     }
 
-    /// Returns its directory, for a process that is to enter it.
+    /// Returns its directory, for a process that will enter it.
     pub(crate) fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// Returns the most bytes that its processes had.
+    /// Returns the peak of the bytes of its processes.
     pub(crate) fn peak_bytes(&self) -> u64 {
         let text = fs::read_to_string(self.directory.join(self.names.peak)).unwrap_or_default();
         text.trim().parse().unwrap_or(0)
@@ -84,7 +84,7 @@ pub(crate) fn enter(directory: &Path) -> Result<(), BenchError> {
     fs::write(&path, process::id().to_string()).map_err(|source| BenchError::File { path, source })
 }
 
-/// Writes what is dirty, and empties the page cache: what another group has read would be free of charge.
+/// Writes dirty pages, and empties the page cache: otherwise pages that another group has read would not be charged.
 pub(crate) fn drop_page_cache() -> Result<(), BenchError> {
     let synced = process::Command::new("sync").status();
     let path = PathBuf::from("/proc/sys/vm/drop_caches");

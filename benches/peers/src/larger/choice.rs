@@ -1,22 +1,22 @@
-//! Which keys are put: uniform, a hot set, or by Zipf's law.
+//! The choice of keys to put: uniform, a hot set, or by Zipf's law.
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use crate::workload::{Choices, mixed};
 
-/// Keys of the hot set.
+/// The number of keys of the hot set.
 const HOT_KEYS: u64 = 50_000;
-/// Of a hundred puts, those that leave the hot set: 1.
+/// The number of puts of which one is outside of the hot set.
 const COLD_PART: u64 = 100;
-/// Exponent of Zipf's law, as in YCSB.
+/// The exponent of Zipf's law, as in YCSB.
 const EXPONENT: f64 = 0.99;
 
 /// A distribution of keys.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Distribution {
-    /// Every key alike.
+    /// All keys equally often.
     Uniform,
     /// 99 of 100 on 50,000 keys, the others uniform.
     Hot,
@@ -24,7 +24,7 @@ pub(crate) enum Distribution {
     Zipf,
 }
 
-/// Chooses indices of keys.
+/// A generator of indices of keys.
 pub(crate) struct Chooser {
     choices: Choices,
     keys: u64,

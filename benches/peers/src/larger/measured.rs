@@ -17,21 +17,21 @@ use crate::{pipeline, process, run};
 /// The figures of one child.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Measured {
-    /// How long the fill took, if this was one.
+    /// The time of the fill, if this was one, seconds.
     pub(crate) fill_seconds: f64,
-    /// How long opening took.
+    /// The time of opening, seconds.
     pub(crate) open_seconds: f64,
     /// Puts a second, by phase.
     pub(crate) puts: Vec<Puts>,
     /// Reads of present keys a second, uniformly chosen.
     pub(crate) reads_per_second: f64,
-    /// Resident after the last phase.
+    /// The resident bytes after the last phase.
     pub(crate) resident_bytes: u64,
-    /// The most that was resident.
+    /// The peak of the resident bytes.
     pub(crate) resident_bytes_peak: u64,
     /// The engine's own count of its memory after the last phase, by owner, if it has one.
     pub(crate) counted_bytes: Vec<(String, u64)>,
-    /// Allocated to the engine's files after it was closed.
+    /// The bytes allocated to the engine's files after it was closed.
     pub(crate) disk_bytes: u64,
 }
 
@@ -41,12 +41,12 @@ pub(crate) struct Puts {
     pub(crate) distribution: Distribution,
     pub(crate) per_second: f64,
     pub(crate) durable: Quantiles,
-    /// Handed to block devices for each put.
+    /// The bytes handed to block devices for each put.
     pub(crate) written_bytes: f64,
     pub(crate) cpu_seconds: f64,
 }
 
-/// Does what the parent asks for.
+/// Does the work that the parent asks for.
 pub(crate) fn measure_in_child(larger: &LargerJob) -> Result<Measured, BenchError> {
     if let Some(group) = &larger.group {
         cgroup::enter(group)?;
@@ -129,7 +129,7 @@ fn put_for(
     })
 }
 
-/// No key comes twice in a batch, since not every engine takes that.
+/// Fills a batch. No key occurs twice in it, since not every engine accepts that.
 fn fill_batch(batch: &mut Vec<Write>, chosen: &mut HashSet<u64>, chooser: &mut Chooser, job: &Job) {
     batch.clear();
     chosen.clear();

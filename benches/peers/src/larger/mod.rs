@@ -23,7 +23,7 @@ use cgroup::MemoryGroup;
 use measured::Measured;
 pub(crate) use measured::measure_in_child;
 
-/// What is compared.
+/// A compared engine.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Contender {
@@ -49,21 +49,21 @@ impl Contender {
     }
 }
 
-/// What is done.
+/// A step of the measurement.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Step {
     /// Fills a state, untimed and without a limit.
     Fill,
-    /// Measures a state that was filled.
+    /// Measures a filled state.
     Measure,
-    /// Both, and removes the state.
+    /// Both; removes the state afterwards.
     All,
 }
 
 /// Options of `peers larger`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Options {
-    /// What to compare, in this order.
+    /// Engines to compare, in this order.
     #[arg(
         long,
         value_enum,
@@ -80,7 +80,7 @@ pub(crate) struct Options {
     /// trunkline's `memory.budget_bytes`; half of the limit without it.
     #[arg(long)]
     budget: Option<u64>,
-    /// A setting of trunkline that is not its default: section.key=value. Several may be given.
+    /// A setting of trunkline that differs from its default: section.key=value. Can be repeated.
     #[arg(long = "set", value_name = "SETTING")]
     settings: Vec<String>,
     /// Puts in a batch.
@@ -89,13 +89,13 @@ pub(crate) struct Options {
     /// Submissions in flight for trunkline; NOMT has one.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=1024))]
     in_flight: u64,
-    /// How long each phase lasts, seconds.
+    /// Duration of each phase, seconds.
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
-    /// What to do. A step of its own takes less time at once.
+    /// Step to run. Single steps take less time at once.
     #[arg(long, value_enum, default_value_t = Step::All)]
     step: Step,
-    /// Where states are made: on the disk that is to be measured.
+    /// Directory for the states, on the disk to measure.
     #[arg(long, default_value = ".")]
     directory: PathBuf,
     /// A file for all figures.
@@ -122,7 +122,7 @@ pub(crate) struct LargerRun {
     memory_max: u64,
     budget: u64,
     measured: Measured,
-    /// The most that the group had; 0 without one.
+    /// The peak of the group's bytes; 0 without a group.
     group_peak_bytes: u64,
 }
 
@@ -160,7 +160,7 @@ impl Options {
         self.budget.unwrap_or(self.memory_max() / 2)
     }
 
-    /// The two forms of trunkline share a state.
+    /// Returns the directory of a state. The two forms of trunkline share one.
     fn state(&self, contender: Contender) -> PathBuf {
         let engine = contender.engine().name();
         self.directory

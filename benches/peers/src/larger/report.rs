@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::LargerRun;
 use super::choice::Distribution;
 
-/// The table of all runs.
+/// Returns the table of all runs.
 pub(crate) fn markdown(runs: &[LargerRun]) -> String {
     let mut text = String::from(
         "| engine | keys | memory limit MiB | budget MiB | opening s | uniform puts/s | reads/s | hot puts/s | zipf puts/s | \
@@ -28,7 +28,7 @@ pub(crate) fn markdown(runs: &[LargerRun]) -> String {
     text
 }
 
-/// One line of the table.
+/// Returns one line of the table.
 pub(super) fn row(run: &LargerRun) -> String {
     let measured = &run.measured;
     let puts = |distribution: Distribution| {
