@@ -318,6 +318,11 @@ impl<'a> SlotView<'a> {
         self.node((1 << self.bits) + cell)
     }
 
+    /// Loads the digests next to nodes of the heap, which are looked up next.
+    pub(super) fn read_digests_ahead(&self, nodes: &[u32]) {
+        self.digests.read_ahead(nodes);
+    }
+
     /// Loads the leaves of keys that are looked up next.
     pub(super) fn read_ahead<'k>(&self, key_hashes: impl Iterator<Item = &'k Digest> + Clone) {
         self.cells.look_ahead(key_hashes);

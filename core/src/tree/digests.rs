@@ -287,6 +287,11 @@ pub(super) struct Digests {
 }
 
 impl Digests {
+    /// Loads the siblings of nodes independently of one another, so that their cache misses overlap.
+    pub(super) fn read_ahead(&self, nodes: &[u32]) {
+        self.heap.read_ahead(nodes);
+    }
+
     /// Returns the bytes of what is kept for older versions.
     pub(super) fn versions_bytes(&self) -> usize {
         self.versions.memory_bytes()

@@ -16,6 +16,7 @@ pub(super) struct Hashing {
     dirty: Dirty,
     gather: Gather,
     folds: Vec<Fold<Digest>>,
+    nodes: Vec<u32>,
     pairs: Vec<Pair>,
     hashed: Vec<Digest>,
 }
@@ -26,6 +27,7 @@ impl Hashing {
             dirty: Dirty::default(),
             gather: Gather::new(),
             folds: Vec::new(),
+            nodes: Vec::new(),
             pairs: Vec::new(),
             hashed: Vec::new(),
         }
@@ -43,20 +45,26 @@ impl Hashing {
         cells.dedup();
         // A retired version may have another directory. The result is meaningless then.
         let below = (version.bits() == own.bits).then_some(version);
-        let below = |node| below.map_or(EMPTY, |version| version.entry(node));
+        let entry_below = |node| below.map_or(EMPTY, |version| version.entry(node));
         let mut fresh = self.fold_cells(slot, own, &cells);
         let mut level = 0..fresh.len();
         while fresh[level.start..]
             .first()
             .is_some_and(|(node, _)| *node > 1)
         {
+            if let Some(version) = below {
+                self.nodes.clear();
+                self.nodes
+                    .extend(fresh[level.clone()].iter().map(|(node, _)| node));
+                version.read_digests_ahead(&self.nodes);
+            }
             self.ascend(&mut fresh, level.clone(), |node| {
-                own.entry(node).unwrap_or_else(|| below(node))
+                own.entry(node).unwrap_or_else(|| entry_below(node))
             });
             level = level.end..fresh.len();
         }
         own.entries = merged(std::mem::take(&mut own.entries), fresh);
-        own.entry(1).unwrap_or_else(|| below(1)).digest
+        own.entry(1).unwrap_or_else(|| entry_below(1)).digest
     }
 
     /// Returns the entries of some cells, given in ascending order, descending.

@@ -301,13 +301,11 @@ impl TreeFork {
             let own = own.get_or_insert_with(|| Arc::new(ForkSlot::new(view.bits())));
             let own = Arc::make_mut(own);
             let is_same = own.bits == view.bits();
-            for cell in cells(own.bits) {
-                // A retired version may have another directory. The copy is meaningless then.
-                own.copy(cell, || match is_same {
-                    true => view.cell(cell).clone(),
-                    false => Node::default(),
-                });
-            }
+            // A retired version may have another directory. The copies are meaningless then.
+            own.copy(&cells(own.bits), |cell| match is_same {
+                true => view.cell(cell).clone(),
+                false => Node::default(),
+            });
         })
     }
 

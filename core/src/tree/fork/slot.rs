@@ -1,6 +1,5 @@
 //! The changes of a fork in one slot: copies of cells, and the digests above them.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::hash::Digest;
@@ -17,15 +16,16 @@ use crate::tree::versions::{Entries, find};
 /// The version of all records: a fork has only one earlier state, that of the version below.
 const BEFORE: u64 = 0;
 const CHANGED: u64 = 1;
-/// The bytes of a copied cell in the map, without its leaves.
-const CELL_BYTES: usize = 2 * (size_of::<u32>() + size_of::<Node>());
+/// The bytes of a copied cell, without its leaves.
+const CELL_BYTES: usize = size_of::<(u32, Node)>();
 
 /// A slot of a fork.
 #[derive(Clone, Debug)]
 pub(in crate::tree) struct ForkSlot {
     /// The bits of the directory, which stay those of the version.
     pub(in crate::tree) bits: u32,
-    cells: BTreeMap<u32, Node>,
+    /// The copied cells, in ascending order.
+    cells: Vec<(u32, Node)>,
     /// The number of leaves in the copied cells.
     leaves: usize,
     /// The first leaf of each changed key, as in the version.
@@ -41,7 +41,7 @@ impl ForkSlot {
     pub(super) fn new(bits: u32) -> Self {
         Self {
             bits,
-            cells: BTreeMap::new(),
+            cells: Vec::new(),
             leaves: 0,
             undo: Undo::default(),
             records: 0,
@@ -66,19 +66,24 @@ impl ForkSlot {
             + digests * size_of::<(u32, Entry)>()
     }
 
-    /// Adds a copy of a cell, if it has none.
-    pub(super) fn copy(&mut self, cell: u32, node: impl FnOnce() -> Node) {
-        let leaves = &mut self.leaves;
-        self.cells.entry(cell).or_insert_with(|| {
-            let node = node();
-            *leaves += node.leaves();
-            node
-        });
+    /// Adds copies of those cells, given in ascending order, of which it has none.
+    pub(super) fn copy(&mut self, cells: &[u32], node: impl Fn(u32) -> Node) {
+        let copied = self.cells.len();
+        for cell in cells {
+            if place(&self.cells[..copied], *cell).is_err() {
+                let node = node(*cell);
+                self.leaves += node.leaves();
+                self.cells.push((*cell, node));
+            }
+        }
+        // Two ascending runs, which a stable sort merges.
+        self.cells.sort_by_key(|(cell, _)| *cell);
     }
 
     /// Returns its copy of a cell.
     pub(in crate::tree) fn cell(&self, cell: u32) -> Option<&Node> {
-        self.cells.get(&cell)
+        let place = place(&self.cells, cell).ok()?;
+        Some(&self.cells[place].1)
     }
 
     /// Returns the entry of a node above the cells that it changed.
@@ -104,9 +109,10 @@ impl ForkSlot {
         let (mut start, mut grown) = (range.start, 0);
         while start < range.end {
             let cell = cell_of(&update.writes[start].key_hash, bits);
-            let Some(node) = self.cells.get_mut(&cell) else {
+            let Ok(place) = place(&self.cells, cell) else {
                 unreachable!("cells are copied before writes are applied to them")
             };
+            let node = &mut self.cells[place].1;
             let mark = records.len();
             while start < range.end && cell_of(&update.writes[start].key_hash, bits) == cell {
                 let end = end_of_path(update.writes, start..range.end);
@@ -132,7 +138,8 @@ impl ForkSlot {
     pub(super) fn roll_back(&mut self, version: u64) {
         let (bits, depth) = (self.bits, self.depth());
         for record in self.undo.take_open().into_iter().rev() {
-            if let Some(node) = self.cells.get_mut(&cell_of(&record.key_hash, bits)) {
+            if let Ok(place) = place(&self.cells, cell_of(&record.key_hash, bits)) {
+                let node = &mut self.cells[place].1;
                 let gained = record.roll_back(node, depth, version);
                 self.leaves = self.leaves.saturating_add_signed(gained as isize);
             }
@@ -148,4 +155,9 @@ impl ForkSlot {
             now: self.get(&record.key_hash).flatten(),
         })
     }
+}
+
+/// Returns the place of a cell, or the place that it would have.
+fn place(cells: &[(u32, Node)], cell: u32) -> Result<usize, usize> {
+    cells.binary_search_by_key(&cell, |(cell, _)| *cell)
 }
