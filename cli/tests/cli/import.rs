@@ -66,7 +66,7 @@ fn a_file_without_any_record_is_unusable() {
     let workplace = Workplace::new();
     let directory = workplace.text("state");
     let ran = run_with_input(["import", "-", "--dir", &directory], b"k\tv\nl\tw\n");
-    ran.unusable("none of 2 lines is a record");
+    ran.unusable("none of the 2 lines is a record");
     run_with_input(["import", "-", "--dir", &directory], b"").done();
 }
 
