@@ -36,8 +36,8 @@ use trunkline_core::store::key_order_file as key_order;
 use trunkline_core::store::manifest::CheckpointManifest;
 use trunkline_core::store::pages_file as pages;
 use trunkline_core::store::past::{
-    PastKey, decode_digest, decode_leaf, decode_version, deleted_key, digest_key, encode_digest, encode_leaf,
-    encode_version, value_key, version_key,
+    PastKey, decode_digest, decode_leaf, decode_version, deleted_key, digest_key, encode_digest,
+    encode_leaf, encode_version, value_key, version_key,
 };
 use trunkline_core::store::tree_file as tree;
 use trunkline_core::tree::ColdTree;
