@@ -34,7 +34,7 @@ pub enum ThresholdError {
     )]
     Value(String),
     /// The unit does not belong to the metric.
-    #[error("{metric} is not measured in {unit:?}; write {expected} after the number")]
+    #[error("{unit:?} is not a unit of {metric}; write {expected} after the number")]
     Unit {
         /// The metric.
         metric: String,
@@ -583,7 +583,7 @@ mod tests {
         says("update.p99<<1ms", "is not a value");
         says(
             "update.p99<5",
-            "update.p99 has no unit \"\"; write ns, us, ms or s",
+            "\"\" is not a unit of update.p99; write ns, us, ms or s",
         );
         says("throughput>5ms", "nothing, k or M");
         says("throughput>5%", "nothing, k or M");

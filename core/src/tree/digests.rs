@@ -287,9 +287,13 @@ pub(super) struct Digests {
 }
 
 impl Digests {
-    /// Loads the siblings of nodes independently of one another, so that their cache misses overlap.
+    /// Loads the siblings of nodes of one level independently of one another, so that their cache misses overlap. An
+    /// older version may have had a deeper heap.
     pub(super) fn read_ahead(&self, nodes: &[u32]) {
-        self.heap.read_ahead(nodes);
+        let is_deeper = |node: &u32| node.ilog2() > self.heap.bits;
+        if !nodes.first().is_some_and(is_deeper) {
+            self.heap.read_ahead(nodes);
+        }
     }
 
     /// Returns the bytes of what is kept for older versions.

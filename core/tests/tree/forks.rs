@@ -267,7 +267,7 @@ fn a_tree_that_took_over_the_digests_of_a_fork_continues_as_any_other() {
     twin.seal();
     for _ in 0..8 {
         let mut fork = fork_of(&twin, twin.version - 1);
-        let _ = fork.submit(&random_ops(&mut rng, &hashes, 30, 0.6), no_store);
+        fork.submit(&random_ops(&mut rng, &hashes, 30, 0.6), no_store);
         commit(&mut twin, &mut fork);
         // Of the versions before it, too.
         for seen in twin.seen.values() {
