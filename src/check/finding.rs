@@ -60,7 +60,7 @@ pub struct CheckReport {
     pub last: Option<LogPosition>,
     /// The last version whose state was rebuilt and found to be the one in its record.
     pub verified: Option<LogPosition>,
-    /// The findings, up to [`FINDINGS_MAX`].
+    /// The findings, up to 1,000.
     pub findings: Vec<Finding>,
     /// The number of further findings.
     pub more_findings: u64,

@@ -79,8 +79,8 @@ pub struct Durable {
     pub commit_id: Digest,
     /// Digest of the whole state at the version.
     pub state_digest: Digest,
-    /// KZG root of the version, if it was computed by then. A repeat ([`Receipt::is_repeat`]) of a submission whose version
-    /// is no longer kept has none; [`Receipt::root_ready`] returns one that covers it.
+    /// KZG root of the version, if it was computed by then. A repeat ([`is_repeat`](crate::receipt::Receipt::is_repeat)) of a submission whose version
+    /// is no longer kept has none; [`root_ready`](crate::receipt::Receipt::root_ready) returns one that covers it.
     pub kzg_root: Option<[u8; 48]>,
     /// The outcome of the submission: applied or refused.
     pub outcome: Outcome,

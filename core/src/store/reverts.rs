@@ -31,7 +31,7 @@ pub struct KnownStates {
 /// ```
 /// use trunkline_core::store::reverts::OtherStateError;
 /// let error = OtherStateError { version: 9, of: [1; 32], then: [2; 32], found: [3; 32] };
-/// assert!(error.to_string().starts_with("version 9 says"));
+/// assert!(error.to_string().starts_with("version 9 claims"));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(

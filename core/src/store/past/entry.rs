@@ -122,7 +122,8 @@ pub fn value_key(key_hash: &Digest, version: u64) -> [u8; 41] {
 ///
 /// ```
 /// use trunkline_core::store::past::{PastKey, digest_key};
-/// let key = PastKey::decode(&digest_key(127, 255, 3));
+/// let bytes = digest_key(127, 255, 3);
+/// let key = PastKey::decode(&bytes);
 /// assert_eq!(key, Some(PastKey::Digest { slot: 127, node: 255, version: 3 }));
 /// assert_eq!(PastKey::decode(&digest_key(0, 2, 3)), None);
 /// ```
