@@ -24,7 +24,11 @@ fn remove(path: &Path) {
 /// Returns a tree with a version, before its first checkpoint.
 fn young_tree() -> TempDir {
     let directory = tempfile::tempdir().unwrap();
-    let engine = Engine::open_blocking(config(directory.path(), DurabilityMode::Sync)).unwrap();
+    let mut config = config(directory.path(), DurabilityMode::Sync);
+    // So much that closing makes no checkpoint either.
+    config.checkpoint.bytes_max = 1 << 20;
+    config.checkpoint.unflushed_bytes_max = 1 << 30;
+    let engine = Engine::open_blocking(config).unwrap();
     engine.put_blocking("alice", "10").unwrap();
     engine.shutdown_blocking().unwrap();
     assert_eq!(engine.metrics().checkpoints, 0);

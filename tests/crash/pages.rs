@@ -219,7 +219,7 @@ fn closing_makes_a_checkpoint_if_there_is_enough_to_replay() {
     };
     let before = covered();
     let mut config = config(tree.path(), DurabilityMode::Sync);
-    for (bytes_max, is_covered) in [(1 << 20, false), (64 << 10, true)] {
+    for (bytes_max, is_covered) in [(16 << 20, false), (64 << 10, true)] {
         config.checkpoint.bytes_max = bytes_max;
         config.checkpoint.unflushed_bytes_max = 1 << 30;
         let engine = Engine::open_blocking(config.clone()).unwrap();

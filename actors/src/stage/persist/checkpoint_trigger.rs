@@ -13,7 +13,7 @@ use crate::runtime::clock;
 
 /// The reciprocal of the share of a checkpoint's bytes that makes closing the engine run one: replaying the log takes
 /// longer than opening without it.
-const SHARE_AT_CLOSE: u64 = 16;
+const SHARE_AT_CLOSE: u64 = 256;
 
 /// The reciprocal of the share by which a tree must exceed its bytes to start a checkpoint early: leaves that no
 /// checkpoint covers cannot be evicted.
