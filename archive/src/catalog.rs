@@ -412,7 +412,7 @@ mod tests {
         let route = forked.route(None).unwrap();
         assert_eq!((route.base.version, route.version), (0, 17));
         assert_eq!(firsts(&route), [(1, 1), (11, 1), (16, 2)]);
-        // Segments that an old primary archives later are wholly superseded.
+        // Segments that an old primary archives later are all superseded.
         let late = catalog(&[(0, 0)], &[(1, 15, 1), (16, 17, 2), (18, 30, 1)]);
         assert_eq!(late.route(None).unwrap().version, 17);
         assert_eq!(late.epoch_max(), 2);
