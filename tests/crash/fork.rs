@@ -2,44 +2,13 @@
 //! before the commit or that of the fork, and acknowledged data is kept. Uncommitted forks leave nothing.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use trunkline::core::hash::Digest;
-use trunkline::core::store::simulated::{
-    DiskCall, Failure, Fault, SimulatedDisk, SimulatedLeafStore,
-};
-use trunkline::{Batch, Config, Engine, Fork, ForkCommitError, ForkError, Snapshot};
+use trunkline::{Batch, Engine, Fork, ForkCommitError, ForkError, Snapshot};
+
+use crate::faults::{Machine, calls_fail, power_is_lost_at_any_call};
 
 type Map = BTreeMap<Vec<u8>, Vec<u8>>;
-
-struct Machine {
-    disk: SimulatedDisk,
-    leaves: Arc<SimulatedLeafStore>,
-    config: Config,
-}
-
-impl Machine {
-    fn new(seed: u64) -> Self {
-        let mut config = Config::in_directory("tree");
-        config.workers.threads = 1;
-        config.checkpoint.bytes_max = 4096;
-        config.log.segment_bytes_max = 4096;
-        config.memory.budget_bytes = seed % 2;
-        Self {
-            disk: SimulatedDisk::new(seed),
-            leaves: Arc::new(SimulatedLeafStore::default()),
-            config,
-        }
-    }
-
-    fn open(&self) -> Engine {
-        Engine::builder(self.config.clone())
-            .disk(Arc::new(self.disk.clone()))
-            .leaf_store(self.leaves.clone())
-            .open_blocking()
-            .unwrap()
-    }
-}
 
 /// Changes and removes keys.
 fn batch(number: u64) -> Batch {
@@ -88,7 +57,7 @@ fn change(mut fork: Fork) -> Result<(Digest, bool), ForkError> {
 }
 
 /// Commits a fork after a fault was set. Returns whether it was acknowledged.
-fn fork(seed: u64, set_fault: impl FnOnce(&Machine)) -> bool {
+fn fork(seed: u64, set_fault: &dyn Fn(&Machine)) -> bool {
     let machine = Machine::new(seed);
     let engine = machine.open();
     commit(&engine, 1..9);
@@ -135,46 +104,10 @@ fn fork(seed: u64, set_fault: impl FnOnce(&Machine)) -> bool {
 
 #[test]
 fn a_loss_of_power_at_any_call_leaves_the_state_before_the_commit_or_that_of_the_fork() {
-    let mut lost = 0;
-    for seed in 0..6 {
-        let mut acknowledged = 0;
-        for after in 0.. {
-            let is_acknowledged = fork(seed, |machine| {
-                machine.disk.inject(Fault {
-                    call: None,
-                    after,
-                    failure: Failure::PowerLoss,
-                    lasting: true,
-                });
-            });
-            lost += u32::from(!is_acknowledged);
-            acknowledged += u32::from(is_acknowledged);
-            if acknowledged == 3 {
-                break;
-            }
-        }
-    }
-    assert!(lost >= 6, "{lost}");
+    power_is_lost_at_any_call(fork);
 }
 
 #[test]
 fn an_error_of_the_disk_or_of_the_leaf_store_does_so_too() {
-    let mut failed = 0;
-    for seed in 0..6 {
-        for after in 0..4 {
-            for call in [DiskCall::Append, DiskCall::Sync] {
-                let is_acknowledged = fork(seed, |machine| {
-                    machine.disk.inject(Fault {
-                        call: Some(call),
-                        after,
-                        failure: Failure::Error,
-                        lasting: false,
-                    });
-                });
-                failed += u32::from(!is_acknowledged);
-            }
-            fork(seed, |machine| machine.leaves.fail_after(after));
-        }
-    }
-    assert!(failed >= 6, "{failed}");
+    calls_fail(fork);
 }

@@ -6,6 +6,7 @@ mod checkpoint;
 mod creation;
 mod damage;
 mod directories;
+mod faults;
 mod following;
 mod fork;
 mod killed;

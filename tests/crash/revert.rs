@@ -2,43 +2,12 @@
 //! revert or the old one, and acknowledged data is kept.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use trunkline::core::store::simulated::{
-    DiskCall, Failure, Fault, SimulatedDisk, SimulatedLeafStore,
-};
 use trunkline::{Batch, Config, Engine, Outcome, RevertError, RevertOptions, Snapshot};
 
+use crate::faults::{Machine, calls_fail, power_is_lost_at_any_call};
+
 type Map = BTreeMap<Vec<u8>, Vec<u8>>;
-
-struct Machine {
-    disk: SimulatedDisk,
-    leaves: Arc<SimulatedLeafStore>,
-    config: Config,
-}
-
-impl Machine {
-    fn new(seed: u64) -> Self {
-        let mut config = Config::in_directory("tree");
-        config.workers.threads = 1;
-        config.checkpoint.bytes_max = 4096;
-        config.log.segment_bytes_max = 4096;
-        config.memory.budget_bytes = seed % 2;
-        Self {
-            disk: SimulatedDisk::new(seed),
-            leaves: Arc::new(SimulatedLeafStore::default()),
-            config,
-        }
-    }
-
-    fn open(&self) -> Engine {
-        Engine::builder(self.config.clone())
-            .disk(Arc::new(self.disk.clone()))
-            .leaf_store(self.leaves.clone())
-            .open_blocking()
-            .unwrap()
-    }
-}
 
 /// Commits versions that change and remove keys, with checkpoints among them.
 fn commit(engine: &Engine, versions: std::ops::Range<u64>) {
@@ -64,7 +33,7 @@ fn state(snapshot: &Snapshot) -> Map {
 }
 
 /// Reverts after setting a fault. Returns whether the revert was acknowledged.
-fn revert(seed: u64, set_fault: impl FnOnce(&Machine)) -> bool {
+fn revert(seed: u64, set_fault: &dyn Fn(&Machine)) -> bool {
     let machine = Machine::new(seed);
     let engine = machine.open();
     commit(&engine, 1..5);
@@ -126,48 +95,12 @@ fn revert(seed: u64, set_fault: impl FnOnce(&Machine)) -> bool {
 
 #[test]
 fn a_loss_of_power_at_any_call_leaves_the_state_before_the_revert_or_the_old_one() {
-    let mut lost = 0;
-    for seed in 0..6 {
-        let mut acknowledged = 0;
-        for after in 0.. {
-            let is_acknowledged = revert(seed, |machine| {
-                machine.disk.inject(Fault {
-                    call: None,
-                    after,
-                    failure: Failure::PowerLoss,
-                    lasting: true,
-                });
-            });
-            lost += u32::from(!is_acknowledged);
-            acknowledged += u32::from(is_acknowledged);
-            if acknowledged == 3 {
-                break;
-            }
-        }
-    }
-    assert!(lost >= 6, "{lost}");
+    power_is_lost_at_any_call(revert);
 }
 
 #[test]
 fn an_error_of_the_disk_or_of_the_leaf_store_does_so_too() {
-    let mut failed = 0;
-    for seed in 0..6 {
-        for after in 0..4 {
-            for call in [DiskCall::Append, DiskCall::Sync] {
-                let is_acknowledged = revert(seed, |machine| {
-                    machine.disk.inject(Fault {
-                        call: Some(call),
-                        after,
-                        failure: Failure::Error,
-                        lasting: false,
-                    });
-                });
-                failed += u32::from(!is_acknowledged);
-            }
-            revert(seed, |machine| machine.leaves.fail_after(after));
-        }
-    }
-    assert!(failed >= 6, "{failed}");
+    calls_fail(revert);
 }
 
 fn in_directory(directory: &std::path::Path) -> Config {
