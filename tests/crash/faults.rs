@@ -37,8 +37,11 @@ impl Machine {
     }
 }
 
-/// Runs a step until no call is left to lose power at. `run` sets the fault, and returns whether the step was acknowledged.
-pub(crate) fn power_is_lost_at_any_call(run: fn(u64, &dyn Fn(&Machine)) -> bool) {
+/// A step with a seed and a function that sets a fault. Returns whether it was acknowledged.
+type Step = fn(u64, &dyn Fn(&Machine)) -> bool;
+
+/// Runs a step until no call is left to lose power at.
+pub(crate) fn power_is_lost_at_any_call(run: Step) {
     let mut lost = 0;
     for seed in 0..6 {
         let mut acknowledged = 0;
@@ -61,8 +64,8 @@ pub(crate) fn power_is_lost_at_any_call(run: fn(u64, &dyn Fn(&Machine)) -> bool)
     assert!(lost >= 6, "{lost}");
 }
 
-/// Runs a step while single calls fail. `run` is as for [`power_is_lost_at_any_call`].
-pub(crate) fn calls_fail(run: fn(u64, &dyn Fn(&Machine)) -> bool) {
+/// Runs a step while single calls fail.
+pub(crate) fn calls_fail(run: Step) {
     let mut failed = 0;
     for seed in 0..6 {
         for after in 0..4 {
